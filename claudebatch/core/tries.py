@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from claudebatch.core.answer_form import UnfitAnswers
-from claudebatch.core.errors import AttemptError
+from claudebatch.core.errors import AttemptError, PathFault
 
 _NONE: Mapping[str, int] = {}
 
@@ -37,11 +37,11 @@ class RowTries:
     """
 
     __slots__ = (
+        "_asked",
         "_bad",
         "_earlier",
         "_earlier_own",
         "_failed",
-        "_own",
         "last",
         "limited",
         "limited_since",
@@ -70,7 +70,7 @@ class RowTries:
         # Mutable, changed by the retry layer: when attempts failed in this session, how
         # many were sent, the last error of each model, and of those that are given up.
         self._failed: dict[str, list[float]] = {}
-        self._own: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
         self.sent: dict[str, int] = {}
         self.last: dict[str, AttemptError] = {}
         self.over: dict[str, AttemptError] = {}
@@ -102,14 +102,14 @@ class RowTries:
     def fail(self, model: str, at: float, error: AttemptError) -> None:
         """An attempt at *model* failed, at the moment *at*."""
         self._failed.setdefault(model, []).append(at)
-        self._own[model] += is_own(error)
+        self._asked[model] += reached(error)
         self.last[model] = error
 
-    def own(self, model: str) -> int:
-        """How many attempts at *model* failed as single rows do, whatever was the cause
-        then.
+    def asked(self, model: str) -> int:
+        """How often *model* was asked in vain, outages included: in this session, and
+        as single rows fail in earlier ones.
         """
-        return max(self.earlier(model), self._earlier_own.get(model, 0)) + self._own[model]
+        return max(self.earlier(model), self._earlier_own.get(model, 0)) + self._asked[model]
 
     def counted(self, model: str, in_outage: Callable[[float], bool]) -> int:
         """How many attempts at *model* count: all that did not fail in an outage. Those
@@ -120,9 +120,13 @@ class RowTries:
         return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
 
 
-def is_own(error: AttemptError) -> bool:
-    """Whether an attempt failed as those of single rows do."""
-    return error.may_be_rows or not error.unavailable
+def reached(error: AttemptError) -> bool:
+    """Whether a request got as far as the API, or to what stands for it: a promise of
+    so many attempts counts it, whatever the API was at.
+    """
+    # What never left, and what somebody else answered, the API was not asked.
+    unsent = error.type == "connection_error" and not error.may_be_billed
+    return not unsent and not isinstance(error, PathFault)
 
 
 class Outages:

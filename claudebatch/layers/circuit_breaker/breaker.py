@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
-from claudebatch.layers.circuit_breaker.settings import (
-    LAST_ATTEMPT_AFTER_S,
-    SERVED_PER_ROW_LEFT,
-    BreakerPolicy,
-)
+from claudebatch.layers.circuit_breaker.dark_time import DarkTime
+from claudebatch.layers.circuit_breaker.settings import SERVED_PER_ROW_LEFT, BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict, CallWindow
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
@@ -83,9 +80,11 @@ class Breaker:
         # Open: when a row last asked that has not failed since then.
         self._fresh_at = -math.inf
         self._bad_rows = BadRows()
-        # How many calls were served, and when one last failed as no bad row does.
+        self._dark = DarkTime()
+        # How many calls were served.
         self._served = 0
-        self._pools_fault_at = -math.inf
+        # Open: the generation of the calls that were sent before.
+        self._shut_after = -1
         # Rows that failed in what was taken for an outage; those that made it open the
         # last time.
         self._failed_before: frozenset[int] = frozenset()
@@ -96,6 +95,8 @@ class Breaker:
         """Open: since when nothing was served that was sent later."""
         self.blameless = False
         """Whether only bad rows are left: see `_only_bad_rows_left`."""
+        self.trouble_over = False
+        """Whether the last call that was served shows that the pool serves again."""
 
     def was_bad(self, row: int, now: float) -> None:
         """*row* failed in an earlier session, while others were served."""
@@ -124,20 +125,26 @@ class Breaker:
         """
         if self.state != "closed" and self._only_bad_rows_left(now):
             self._blame_rows(now)
+        # The last answer of those sent before may have come after the last failure.
+        if self.state == "closed" and on_last and not self.blameless and self._all_left_fail(now):
+            self._open(now)
         bad = self.state != "closed" and self._bad_rows.is_bad(row)
         if bad and not self._others_ask(now):
             self._become("closed")
         if self.state == "closed":
-            return Permit(self._generation, now)
+            too_early = on_last and self._last_in(now, row) > 0
+            return None if too_early else Permit(self._generation, now)
         if bad:
             return None
         self._asked_at = now
+        self._dark.asks(row, now, on_last=on_last)
         if self.opens_in(now) > 0 or (on_last and self._saves_last(now)):
             return None
+        self._dark.leaves(row)
         if self.state == "open":
             self._become("half-open")
         self._probes_out += 1
-        self._probe_at = now + self._probe_wait_s()
+        self._probe_at = now + self._probe_wait_s(now)
         return Permit(self._generation, now)
 
     def leaves(self, permit: Permit, now: float) -> bool:
@@ -168,13 +175,22 @@ class Breaker:
 
     def asks_again_in(self, now: float, row: int, *, on_last: bool = False) -> float:
         """Seconds until *row*, which was not admitted, may ask again."""
+        if self.state == "closed":
+            return self._last_in(now, row)
         wait_s = self.opens_in(now)
         # Not admitted while a probe may go, it must not spin.
-        waits = self._bad_rows.is_bad(row) or (on_last and self._saves_last(now))
-        return max(wait_s, self._policy.wait_open_s) if waits else wait_s
+        if self._bad_rows.is_bad(row):
+            return max(wait_s, self._policy.wait_open_s)
+        if on_last and self._saves_last(now):
+            wait_s = max(wait_s, self._dark.last_in(now)) or self._policy.wait_open_s
+        return wait_s
 
     def _saves_last(self, now: float) -> bool:
-        return not self._probes_won and now - self.served_at < LAST_ATTEMPT_AFTER_S
+        left = self._rows_left()
+        return not self._probes_won and self._dark.saves_last(now, left, self._policy)
+
+    def _last_in(self, now: float, row: int) -> float:
+        return self._dark.last_in(now, self._bad_rows.failed_at(row))
 
     def _others_ask(self, now: float) -> bool:
         return (
@@ -202,7 +218,7 @@ class Breaker:
         return (
             left is not None
             and self.proven
-            and self._pools_fault_at < self.served_at
+            and not self._dark.blames_pool
             and self._served >= SERVED_PER_ROW_LEFT * left
         )
 
@@ -210,8 +226,11 @@ class Breaker:
         self._bad_rows.all_bad(self._opened_by | self._bad_rows.failing(self._good_at), now)
         self._become("closed", blameless=True)
 
-    def _probe_wait_s(self) -> float:
-        return self._policy.wait_open_s / (_HASTE if self._may_be_bad_rows() else 1)
+    def _probe_wait_s(self, now: float) -> float:
+        left = self._rows_left()
+        if left is None or self._may_be_bad_rows():
+            return self._policy.wait_open_s / (_HASTE if self._may_be_bad_rows() else 1)
+        return self._dark.probe_wait_s(now, left, self._policy)
 
     def record(
         self,
@@ -228,14 +247,16 @@ class Breaker:
         """
         current = permit.generation == self._generation
         if verdict == "failed":
-            if not may_be_rows:
-                self._pools_fault_at = now
+            self._dark.failed(now, may_be_rows=may_be_rows)
+            if may_be_rows and self._fails_beside_answers(permit, row):
+                self._bad_rows.all_bad([row], now)
             rows_own = self._bad_rows.failed(row, permit.sent_at, now)
             again = self.state == "closed" and row in self._failed_before
         else:
             again = False
             proves = current and self.state == "closed"
             rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
+            self.trouble_over = self._dark.served(permit.sent_at, now)
             self._served += 1
             self._opened_by = frozenset()
             self._failed_before -= {row}
@@ -244,6 +265,8 @@ class Breaker:
             self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
             self.served_at = now
         if not current:
+            if verdict != "failed":
+                self._reconsider(permit, now)
             return rows_own or again
         self._is_back(permit)
         if rows_own and (self.state == "closed" or verdict == "failed"):
@@ -257,7 +280,9 @@ class Breaker:
                 self._failed_since += (permit.sent_at,)
             # Its own call must be a bad one: a good one is no reason to leave the pool
             # alone.
-            if verdict != "served" and self._is_bad(now, may_be_rows=may_be_rows):
+            if verdict != "served" and (
+                self._is_bad(now, may_be_rows=may_be_rows) or self._all_left_fail(now)
+            ):
                 self._open(now)
         return rows_own or again
 
@@ -321,18 +346,56 @@ class Breaker:
         in_a_row = max(unheard, self._policy.failures_in_a_row if may_be_rows else 0)
         return self._by_return.bad >= out and len(self._failed_since) >= in_a_row
 
+    def _fails_beside_answers(self, permit: Permit, row: int) -> bool:
+        """Whether *row* failed before another was served, and right after it again: of
+        a short file nobody else may be left to tell it from an outage.
+        """
+        right_after = self._good_at <= permit.sent_at <= self.served_at + _YOUNG_S
+        failed_at = self._bad_rows.failed_at(row)
+        before = row in self._failed_before or -math.inf < failed_at < self._good_at
+        return right_after and before and self._rows_left() is not None
+
+    def _reconsider(self, permit: Permit, now: float) -> None:
+        """A call is served that was sent before the breaker opened: where it was sent
+        after those that failed, they are bad rows, and few slow answers were all that
+        was missing. In a short file nobody else may ever tell.
+        """
+        shut = self.state != "closed" and not self._probes_won
+        if not shut or permit.generation != self._shut_after or self._rows_left() is None:
+            return
+        self._bad_rows.convict(permit.sent_at, now)
+        needed = self._policy.outage_rows(self._bad_rows.active(now))
+        if self._bad_rows.unexplained(permit.sent_at) < needed:
+            self.out_since = now
+            self._become("closed")
+
+    def _all_left_fail(self, now: float) -> bool:
+        """Whether every row that is left has failed since the pool last served, and
+        none is out: few rows would use up their attempts before they were so many calls.
+        """
+        left = self._rows_left()
+        if left is None or self._out:
+            return False
+        failing = self._bad_rows.failing(self._good_at)
+        fresh = sum(not self._bad_rows.is_bad(row) for row in failing)
+        return len(failing) >= left and fresh >= self._policy.outage_rows(
+            self._bad_rows.active(now)
+        )
+
     def _open(self, now: float) -> None:
         if self._only_bad_rows_left(now):
             self._blame_rows(now)
             return
         if self.state == "closed":
             self._fresh_at = now if self.proven else -math.inf
+            self._shut_after = self._generation
             self._opened_by = self._bad_rows.failing(self._good_at)
             self._failed_before |= self._opened_by
             self.out_since = self._good_at
             self._asked_at = now
             self._bad_rows.forgive(self.out_since)
-        self._probe_at = now + self._probe_wait_s()
+        self._dark.shut_again(int(self.state != "closed"))
+        self._probe_at = now + self._probe_wait_s(now)
         self._become("open")
 
     def _become(self, state: BreakerState, *, blameless: bool = False) -> None:

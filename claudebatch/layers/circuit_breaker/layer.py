@@ -29,10 +29,11 @@ class CircuitBreaker:
         outages: Outages | None = None,
         back: Callable[[str], Awaitable[None]] | None = None,
         rows_left: Callable[[str], int | None] = lambda pool: None,
+        wake_all: Callable[[], None] = lambda: None,
     ) -> None:
         """*outages* hears of every outage. *back* gets the name of a pool whose breaker
         has closed again, so that its limits can start gently. *rows_left* of a pool;
-        None: more are to come.
+        None: more are to come. *wake_all*: those that wait for a pool ask anew.
         """
         self._policy = policy
         self._pool_of = pool_of
@@ -41,6 +42,7 @@ class CircuitBreaker:
         self._outages = outages or Outages()
         self._back = back
         self._rows_left = rows_left
+        self._wake_all = wake_all
         # Mutable: one breaker per pool, made when the pool is first used; the permits
         # of the rows that are under way.
         self._breakers: dict[str, Breaker] = {}
@@ -72,6 +74,9 @@ class CircuitBreaker:
         slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
         before = breaker.state
         self._record(pool, breaker, permit, "slow" if slow else "served", call)
+        # Many would be a clump, and come back one by one.
+        if breaker.trouble_over and self._rows_left(pool) is not None:
+            self._wake_all()
         # Limits that grew while nothing was sent would let a clump go at once.
         if before != "closed" and breaker.state == "closed" and self._back is not None:
             await self._back(pool)
@@ -92,8 +97,9 @@ class CircuitBreaker:
         return CircuitOpen(
             pool,
             probe_in_s=breaker.asks_again_in(now, call.row, on_last=on_last),
-            open_for_s=now - breaker.served_at,
+            open_for_s=0.0 if breaker.state == "closed" else now - breaker.served_at,
             unproven=not breaker.proven,
+            few=self._rows_left(pool) is not None,
         )
 
     async def _send(

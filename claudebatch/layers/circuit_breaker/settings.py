@@ -10,10 +10,19 @@ SERVED_PER_ROW_LEFT = 2
 were served before. In a small file an outage is the likelier cause.
 """
 
+FIRST_LAST_ATTEMPT_S = 6.0
+"""Seconds of trouble until the first row may be asked a last time: by then an outage of
+five seconds is over.
+"""
 
-LAST_ATTEMPT_AFTER_S = 300.0
-"""Seconds without an answer until a row may be asked a last time while the breaker is
-open: an outage of five minutes may lose no row, and no row has more attempts for it.
+ALL_LAST_AFTER_S = 300.0
+"""Seconds of trouble until all rows may be asked a last time that fail as single rows
+do: an outage of five minutes should lose few rows, and bad rows must come to their end.
+"""
+
+FIRST_PROBE_S = 1.0
+"""Seconds until the first probe where no more rows are to come, doubled from there up
+to the usual wait: the few that are left make no storm, and a short outage ends soon.
 """
 
 

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from claudebatch.core.domain import Call, Reply
+from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowLimited, RowTries, is_own
+from claudebatch.core.tries import Outages, RowLimited, RowTries, reached
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -41,7 +42,7 @@ class Retry:
         budget: RetryBudgetPolicy,
         *,
         pool_of: Callable[[str], str],
-        sleep: Callable[[float], Awaitable[None]],
+        sleep: Callable[[float, WakeUp | None], Awaitable[None]],
         now: Callable[[], float],
         rng: random.Random,
         emit: Emit,
@@ -96,6 +97,7 @@ class Retry:
                 if counts:
                     budget.failed(first=first)
                 delay = self._delay(call, tries, error, before)
+                wake_up = self._wake_up(call, error)
                 if delay is None or self._hands_over(call, error, budget):
                     raise
                 self._emit(
@@ -115,12 +117,18 @@ class Retry:
             # A pool that serves nobody must not be asked for ever more rows.
             if budget.serves or not counts or tries.was_bad(call.model):
                 self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
-            await self._sleep(delay)
+            await self._sleep(delay, wake_up)
             turn = await self._turn(call, budget) if counts else None
             if counts:
                 self._resting.over(call.row)
             # A row that met a 429 is at rest until its next request leaves. Were all
             # rows under way such that always meet one, no probe would ever be let in.
+
+    def _wake_up(self, call: Call, error: AttemptError) -> WakeUp | None:
+        # What the API asked for is waited for. Our own wait is for a pool that may
+        # serve again sooner.
+        asked_for = error.retry_after is not None or isinstance(error, RateLimited)
+        return None if asked_for else self._resting.wake_up(call.row)
 
     def _take_in(self, call: Call, tries: RowTries, error: AttemptError) -> bool:
         """Note that an attempt failed; returns whether it counts."""
@@ -139,11 +147,11 @@ class Retry:
         last = tries.last.get(call.model)
         if last is None:
             return
-        own = tries.own(call.model)
-        if self._policy.used_up(max(counted, own), last):
+        asked = tries.asked(call.model)
+        if self._policy.used_up(max(counted, asked), last):
             tries.over[call.model] = last
             raise last
-        if is_own(last) and self._policy.used_up(own + 1, last):
+        if reached(last) and self._policy.used_up(asked + 1, last):
             tries.on_last.add(call.model)
         else:
             tries.on_last.discard(call.model)
@@ -164,9 +172,9 @@ class Retry:
             # brings to light makes no room for one more, unless it was the only one.
             last = before > 0 and self._policy.used_up(before + 1, error)
             counted = before + 1 if last else self._counted(call, tries)
-            # No outage makes more of those that fail as a row's own.
-            if self._policy.used_up(tries.own(call.model), error):
-                counted = tries.own(call.model)
+            # No outage makes more of them than were promised.
+            if self._policy.used_up(tries.asked(call.model), error):
+                counted = tries.asked(call.model)
             delay = self._policy.delay(counted, error, self._rng)
         error.attempts = _made(tries, call)
         if delay is None:
@@ -222,7 +230,7 @@ class Retry:
                         )
                     )
                     reported = True
-                await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))
+                await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)), None)
         except BaseException:
             budget.give_back(turn)
             raise
