@@ -42,10 +42,10 @@ class RowTries:
         "_earlier",
         "_earlier_own",
         "_failed",
+        "attempts_left",
         "last",
         "limited",
         "limited_since",
-        "on_last",
         "over",
         "sent",
         "shown_bad",
@@ -74,9 +74,8 @@ class RowTries:
         self.sent: dict[str, int] = {}
         self.last: dict[str, AttemptError] = {}
         self.over: dict[str, AttemptError] = {}
-        # Models with one attempt left, if the next failure is the row's: by the retry
-        # layer.
-        self.on_last: set[str] = set()
+        # How many attempts are left at a model that has failed: by the retry layer.
+        self.attempts_left: dict[str, int] = {}
         # Models that failed the row again while they served others: told by the
         # breaker.
         self.shown_bad: set[str] = set(bad)

@@ -10,7 +10,11 @@ from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
 from claudebatch.layers.circuit_breaker.dark_time import DarkTime
-from claudebatch.layers.circuit_breaker.settings import SERVED_PER_ROW_LEFT, BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import (
+    MANY_ATTEMPTS,
+    SERVED_PER_ROW_LEFT,
+    BreakerPolicy,
+)
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict, CallWindow
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
@@ -83,8 +87,10 @@ class Breaker:
         self._dark = DarkTime()
         # How many calls were served.
         self._served = 0
-        # Open: the generation of the calls that were sent before.
+        # Open: the generation of the calls that were sent before, and whether more rows
+        # were to come then.
         self._shut_after = -1
+        self._more_to_come = False
         # Rows that failed in what was taken for an outage; those that made it open the
         # last time.
         self._failed_before: frozenset[int] = frozenset()
@@ -116,13 +122,16 @@ class Breaker:
             return False
         return (not self.proven or self._may_be_bad_rows()) and self._fresh_ask(now)
 
-    def admits(self, now: float, row: int = _NO_ROW, *, on_last: bool = False) -> Permit | None:
+    def admits(
+        self, now: float, row: int = _NO_ROW, *, attempts_left: int = MANY_ATTEMPTS
+    ) -> Permit | None:
         """Ask to send now: a permit to give back with the outcome, or None while the
-        pool is left alone. *on_last*: it is the row's last attempt.
+        pool is left alone. *attempts_left*: so many the row has.
 
         A bad row is no probe. Where only bad rows still ask, there is nobody left whom
         an open breaker would serve: it closes, and they come to their end.
         """
+        on_last = attempts_left == 1
         if self.state != "closed" and self._only_bad_rows_left(now):
             self._blame_rows(now)
         # The last answer of those sent before may have come after the last failure.
@@ -137,7 +146,10 @@ class Breaker:
         if bad:
             return None
         self._asked_at = now
-        self._dark.asks(row, now, on_last=on_last)
+        self._dark.asks(row, now, attempts_left)
+        if self._more_to_come and self._rows_left() is not None:
+            self._more_to_come = False
+            self._probe_at = min(self._probe_at, now + self._probe_wait_s(now))
         if self.opens_in(now) > 0 or (on_last and self._saves_last(now)):
             return None
         self._dark.leaves(row)
@@ -173,7 +185,7 @@ class Breaker:
             return _LOOK_AGAIN_S
         return 0.0 if self._probes_won else max(0.0, self._probe_at - now)
 
-    def asks_again_in(self, now: float, row: int, *, on_last: bool = False) -> float:
+    def asks_again_in(self, now: float, row: int, *, attempts_left: int = MANY_ATTEMPTS) -> float:
         """Seconds until *row*, which was not admitted, may ask again."""
         if self.state == "closed":
             return self._last_in(now, row)
@@ -181,7 +193,7 @@ class Breaker:
         # Not admitted while a probe may go, it must not spin.
         if self._bad_rows.is_bad(row):
             return max(wait_s, self._policy.wait_open_s)
-        if on_last and self._saves_last(now):
+        if attempts_left == 1 and self._saves_last(now):
             wait_s = max(wait_s, self._dark.last_in(now)) or self._policy.wait_open_s
         return wait_s
 
@@ -353,7 +365,7 @@ class Breaker:
         right_after = self._good_at <= permit.sent_at <= self.served_at + _YOUNG_S
         failed_at = self._bad_rows.failed_at(row)
         before = row in self._failed_before or -math.inf < failed_at < self._good_at
-        return right_after and before and self._rows_left() is not None
+        return self.proven and right_after and before and self._rows_left() is not None
 
     def _reconsider(self, permit: Permit, now: float) -> None:
         """A call is served that was sent before the breaker opened: where it was sent
@@ -396,6 +408,7 @@ class Breaker:
             self._bad_rows.forgive(self.out_since)
         self._dark.shut_again(int(self.state != "closed"))
         self._probe_at = now + self._probe_wait_s(now)
+        self._more_to_come = self._rows_left() is None
         self._become("open")
 
     def _become(self, state: BreakerState, *, blameless: bool = False) -> None:

@@ -11,11 +11,10 @@ from claudebatch.layers.circuit_breaker.settings import (
     BreakerPolicy,
 )
 
-# While all rows that are left are under way, a pool that has been out for so many times
-# as long may be out for one time more: few rows have few attempts for it.
-_PATIENCE = 4
-# With so many rows left there are attempts enough to ask at the usual pace.
-_MANY_ROWS = 20
+# Attempts that are not last ones should do for so long an outage, in seconds, and to
+# one that shows itself as only outages do, for three times as long: the usual limit.
+_ENOUGH_S = ALL_LAST_AFTER_S
+_PATIENCE = 3
 # Where rows fail among others that are served, no wait for another attempt is cut short.
 _TROUBLE_S = 2.0
 
@@ -32,10 +31,10 @@ class DarkTime:
         # Mutable, changed by the methods below only: when the last call failed since
         # one was served.
         self._failed_at = -math.inf
-        # Open: how many probes have failed one after the other; rows that have asked
-        # and have one attempt left; when a row last asked that has more.
+        # Open: how many probes have failed one after the other; how many attempts the
+        # rows have left that have asked; when a row last asked that has more than one.
         self._probes_failed = 0
-        self._on_last: set[int] = set()
+        self._attempts_left: dict[int, int] = {}
         self._more_at = -math.inf
         self.since = math.inf
         """When the first call failed since one was served; infinity: none has."""
@@ -57,24 +56,22 @@ class DarkTime:
             return False
         self.since, self._failed_at, self.blames_pool = math.inf, -math.inf, False
         self._probes_failed = 0
-        self._on_last.clear()
+        self._attempts_left.clear()
         return lasted_s >= _TROUBLE_S
 
     def shut_again(self, probes_failed: int) -> None:
         """The breaker opens; *probes_failed* since it was closed: 0, or one more."""
         self._probes_failed = self._probes_failed + 1 if probes_failed else 0
 
-    def asks(self, row: int, now: float, *, on_last: bool) -> None:
-        """*row* asks; *on_last*: it has one attempt left."""
-        if on_last:
-            self._on_last.add(row)
-        else:
-            self._on_last.discard(row)
+    def asks(self, row: int, now: float, attempts_left: int) -> None:
+        """*row* asks, and has so many *attempts_left*."""
+        self._attempts_left[row] = attempts_left
+        if attempts_left > 1:
             self._more_at = now
 
     def leaves(self, row: int) -> None:
         """*row* is asked."""
-        self._on_last.discard(row)
+        self._attempts_left.pop(row, None)
 
     def last_in(self, now: float, failed_at: float | None = None) -> float:
         """Seconds until a row may be asked a last time. *failed_at*: when it failed
@@ -93,14 +90,26 @@ class DarkTime:
         """Open: whether a row's last attempt is not yet to be made, of so many rows
         *left*: others can ask, or it is too early.
         """
-        others = left is None or len(self._on_last) < left
+        if not self.blames_pool and now - self.since >= ALL_LAST_AFTER_S:
+            return False
+        others = left is None or self._spare(left) > 0
         if others and now - self._more_at <= 2 * policy.wait_open_s:
             return True
         return self.last_in(now) > 0
 
     def probe_wait_s(self, now: float, left: int, policy: BreakerPolicy) -> float:
-        """Seconds between probes, where no row is to come but those that are *left*."""
+        """Seconds between probes, where no row is to come but those that are *left*: as
+        soon as an outage may be over, and as seldom as few attempts must last for it.
+        """
         soon_s = min(policy.wait_open_s, FIRST_PROBE_S * 2.0 ** min(self._probes_failed, 30))
-        if self.since == math.inf or not self.blames_pool or left >= _MANY_ROWS:
+        lasted_s = 0.0 if self.since == math.inf else now - self.since
+        enough_s = _ENOUGH_S * (_PATIENCE if self.blames_pool else 1)
+        if not 0 < lasted_s < enough_s:
             return soon_s
-        return max(soon_s, (now - self.since) / _PATIENCE)
+        growth: float = (enough_s / lasted_s) ** (1 / max(1, self._spare(left)))
+        return max(soon_s, lasted_s * (min(2.0, growth) - 1))
+
+    def _spare(self, left: int) -> int:
+        """Attempts that are no row's last; of a row that has not asked, one."""
+        known = sum(attempts - 1 for attempts in self._attempts_left.values())
+        return known + max(0, left - len(self._attempts_left))

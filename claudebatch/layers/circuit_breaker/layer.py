@@ -12,7 +12,7 @@ from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.tries import Outages, RowTries
 from claudebatch.layers.circuit_breaker.breaker import Breaker, BreakerState, Permit
-from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import MANY_ATTEMPTS, BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict
 
 
@@ -62,7 +62,8 @@ class CircuitBreaker:
             breaker.was_bad(call.row, moment)
         permit = None
         if not breaker.gives_way(moment, call.row, failed=tries.has_failed(call.model)):
-            permit = breaker.admits(moment, call.row, on_last=call.model in tries.on_last)
+            attempts_left = tries.attempts_left.get(call.model, MANY_ATTEMPTS)
+            permit = breaker.admits(moment, call.row, attempts_left=attempts_left)
         self._report(pool, breaker, before)
         if permit is None:
             raise self._refused(pool, breaker, call, moment)
@@ -93,10 +94,14 @@ class CircuitBreaker:
             raise self._refused(pool, breaker, call, now)
 
     def _refused(self, pool: str, breaker: Breaker, call: Call, now: float) -> CircuitOpen:
-        on_last = call.tries is not None and call.model in call.tries.on_last
+        left = (
+            MANY_ATTEMPTS
+            if call.tries is None
+            else call.tries.attempts_left.get(call.model, MANY_ATTEMPTS)
+        )
         return CircuitOpen(
             pool,
-            probe_in_s=breaker.asks_again_in(now, call.row, on_last=on_last),
+            probe_in_s=breaker.asks_again_in(now, call.row, attempts_left=left),
             open_for_s=0.0 if breaker.state == "closed" else now - breaker.served_at,
             unproven=not breaker.proven,
             few=self._rows_left(pool) is not None,

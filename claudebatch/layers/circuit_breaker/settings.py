@@ -20,6 +20,9 @@ ALL_LAST_AFTER_S = 300.0
 do: an outage of five minutes should lose few rows, and bad rows must come to their end.
 """
 
+MANY_ATTEMPTS = 1000
+"""Of a row that has not failed yet."""
+
 FIRST_PROBE_S = 1.0
 """Seconds until the first probe where no more rows are to come, doubled from there up
 to the usual wait: the few that are left make no storm, and a short outage ends soon.

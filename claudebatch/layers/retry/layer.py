@@ -17,7 +17,7 @@ from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowLimited, RowTries, reached
+from claudebatch.core.tries import Outages, RowLimited, RowTries
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -151,10 +151,7 @@ class Retry:
         if self._policy.used_up(max(counted, asked), last):
             tries.over[call.model] = last
             raise last
-        if reached(last) and self._policy.used_up(asked + 1, last):
-            tries.on_last.add(call.model)
-        else:
-            tries.on_last.discard(call.model)
+        tries.attempts_left[call.model] = self._policy.left(asked, last)
 
     def _counted(self, call: Call, tries: RowTries) -> int:
         pool = self._pool_of(call.limited_as)

@@ -54,7 +54,11 @@ class RetryPolicy:
 
     def used_up(self, attempts: int, error: AttemptError) -> bool:
         """Whether no attempt is left after *attempts* that ended with *error*."""
-        return attempts >= min(self.max_attempts, error.most_attempts or self.max_attempts)
+        return self.left(attempts, error) <= 0
+
+    def left(self, attempts: int, error: AttemptError) -> int:
+        """How many attempts are left after *attempts* that ended with *error*."""
+        return min(self.max_attempts, error.most_attempts or self.max_attempts) - attempts
 
     def delay_of_limited(
         self, row: RowLimited, since_s: float, error: RateLimited, rng: random.Random
