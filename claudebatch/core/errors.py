@@ -234,6 +234,7 @@ class CircuitOpen(AttemptError):
         open_for_s: float,
         unproven: bool = False,
         few: bool = False,
+        too_early: bool = False,
     ) -> None:
         super().__init__(
             f"{pool} keeps failing; the next try is in {probe_in_s:.0f} s",
@@ -252,6 +253,8 @@ class CircuitOpen(AttemptError):
         """
         self.few = few
         """No more rows are to come for it: those that wait are no crowd."""
+        self.too_early = too_early
+        """The pool is not shut: this row's last attempt is only not to be made yet."""
 
 
 # Not an `AttemptError`: no layer may take it for the fault of one row and try again.

@@ -98,10 +98,13 @@ class RowTries:
         """Whether an attempt at *model* has failed, in whatever session."""
         return self.earlier(model) > 0 or self.was_bad(model) or model in self._failed
 
-    def fail(self, model: str, at: float, error: AttemptError) -> None:
-        """An attempt at *model* failed, at the moment *at*."""
+    def fail(self, model: str, at: float, error: AttemptError, *, alone: bool = True) -> None:
+        """An attempt at *model* failed, at the moment *at*; *alone*: no other model may
+        take the row.
+        """
         self._failed.setdefault(model, []).append(at)
-        self._asked[model] += reached(error)
+        # With a chain, an outage hands the row over instead of asking for it again.
+        self._asked[model] += is_own(error) or (alone and reached(error))
         self.last[model] = error
 
     def asked(self, model: str) -> int:
@@ -117,6 +120,11 @@ class RowTries:
         failed = self._failed.get(model, ())
         all_count = model in self.shown_bad
         return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
+
+
+def is_own(error: AttemptError) -> bool:
+    """Whether an attempt failed as those of single rows do."""
+    return error.may_be_rows or not error.unavailable
 
 
 def reached(error: AttemptError) -> bool:

@@ -63,6 +63,9 @@ class CircuitBreaker:
         permit = None
         if not breaker.gives_way(moment, call.row, failed=tries.has_failed(call.model)):
             attempts_left = tries.attempts_left.get(call.model, MANY_ATTEMPTS)
+            if call.route.fallbacks and breaker.state == "closed":
+                # Another model takes the row: its last attempt need not be saved.
+                attempts_left = MANY_ATTEMPTS
             permit = breaker.admits(moment, call.row, attempts_left=attempts_left)
         self._report(pool, breaker, before)
         if permit is None:
@@ -103,6 +106,7 @@ class CircuitBreaker:
             pool,
             probe_in_s=breaker.asks_again_in(now, call.row, attempts_left=left),
             open_for_s=0.0 if breaker.state == "closed" else now - breaker.served_at,
+            too_early=breaker.state == "closed",
             unproven=not breaker.proven,
             few=self._rows_left(pool) is not None,
         )

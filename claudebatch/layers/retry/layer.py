@@ -90,6 +90,10 @@ class Retry:
                 # Nothing was sent: the chain decides what happens next.
                 if turn is not None:
                     budget.give_back(turn)
+                    turn = None
+                if error.too_early:
+                    await self._until_due(call, error)
+                    continue
                 error.attempts = _made(tries, call)
                 raise
             except AttemptError as error:
@@ -124,6 +128,12 @@ class Retry:
             # A row that met a 429 is at rest until its next request leaves. Were all
             # rows under way such that always meet one, no probe would ever be let in.
 
+    async def _until_due(self, call: Call, error: CircuitOpen) -> None:
+        self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
+        wait_s = max(SHORTEST_WAIT_S, error.probe_in_s)
+        await self._sleep(wait_s, self._resting.wake_up(call.row))
+        self._resting.over(call.row)
+
     def _wake_up(self, call: Call, error: AttemptError) -> WakeUp | None:
         # What the API asked for is waited for. Our own wait is for a pool that may
         # serve again sooner.
@@ -137,7 +147,7 @@ class Retry:
             # The pool waits it out for all its rows; the call has not had its attempt
             # yet.
             return False
-        tries.fail(call.model, self._now(), error)
+        tries.fail(call.model, self._now(), error, alone=not call.route.fallbacks)
         return True
 
     def _end(self, call: Call, tries: RowTries, counted: int) -> None:
