@@ -102,10 +102,12 @@ class RowTries:
         """An attempt at *model* failed, at the moment *at*; *alone*: no other model may
         take the row.
         """
-        self._failed.setdefault(model, []).append(at)
-        # With a chain, an outage hands the row over instead of asking for it again.
-        self._asked[model] += is_own(error) or (alone and reached(error))
+        failed = self._failed.setdefault(model, [])
         self.last[model] = error
+        if not reached(error):
+            return
+        failed.append(at)
+        self._asked[model] += is_counted(error, alone=alone)
 
     def asked(self, model: str) -> int:
         """How often *model* was asked in vain, outages included: in this session, and
@@ -122,9 +124,13 @@ class RowTries:
         return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
 
 
-def is_own(error: AttemptError) -> bool:
-    """Whether an attempt failed as those of single rows do."""
-    return error.may_be_rows or not error.unavailable
+def is_counted(error: AttemptError, *, alone: bool) -> bool:
+    """Whether an attempt counts, outage or not; *alone*: no other model may take the
+    row.
+    """
+    # With a chain, an outage hands the row over instead of asking for it again.
+    as_rows_fail = error.may_be_rows or not error.unavailable
+    return as_rows_fail or (alone and reached(error))
 
 
 def reached(error: AttemptError) -> bool:

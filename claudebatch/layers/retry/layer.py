@@ -17,7 +17,7 @@ from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowLimited, RowTries
+from claudebatch.core.tries import Outages, RowLimited, RowTries, is_counted, reached
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -87,15 +87,12 @@ class Retry:
             try:
                 reply = await call_next(call)
             except CircuitOpen as error:
-                # Nothing was sent: the chain decides what happens next.
-                if turn is not None:
-                    budget.give_back(turn)
-                    turn = None
-                if error.too_early:
-                    await self._until_due(call, error)
-                    continue
+                # Nothing was sent.
+                _give_back(budget, turn)
+                turn = None
                 error.attempts = _made(tries, call)
-                raise
+                await self._until_due(call, error)
+                continue
             except AttemptError as error:
                 counts = self._take_in(call, tries, error)
                 if counts:
@@ -129,6 +126,11 @@ class Retry:
             # rows under way such that always meet one, no probe would ever be let in.
 
     async def _until_due(self, call: Call, error: CircuitOpen) -> None:
+        """Wait until the row's last attempt may be made; a shut pool is raised: its
+        chain decides what happens next.
+        """
+        if not error.too_early:
+            raise error
         self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
         wait_s = max(SHORTEST_WAIT_S, error.probe_in_s)
         await self._sleep(wait_s, self._resting.wake_up(call.row))
@@ -161,7 +163,10 @@ class Retry:
         if self._policy.used_up(max(counted, asked), last):
             tries.over[call.model] = last
             raise last
-        tries.attempts_left[call.model] = self._policy.left(asked, last)
+        if is_counted(last, alone=not call.route.fallbacks):
+            tries.attempts_left[call.model] = self._policy.left(asked, last)
+        else:
+            tries.attempts_left.pop(call.model, None)
 
     def _counted(self, call: Call, tries: RowTries) -> int:
         pool = self._pool_of(call.limited_as)
@@ -174,6 +179,9 @@ class Retry:
         """
         if isinstance(error, RateLimited):
             delay = self._delay_of_limited(call, tries, error)
+        elif not reached(error):
+            # No row is given up for it: it is asked until the longest outage is over.
+            delay = self._policy.wait_s(tries.sent[call.model], error, self._rng)
         else:
             # That it was the last one was settled then: an outage that its own failure
             # brings to light makes no room for one more, unless it was the only one.
@@ -246,6 +254,11 @@ class Retry:
             budget.give_back(turn)
             return None
         return turn
+
+
+def _give_back(budget: RetryBudget, turn: int | None) -> None:
+    if turn is not None:
+        budget.give_back(turn)
 
 
 def _made(tries: RowTries, call: Call) -> int:

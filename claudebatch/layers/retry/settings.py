@@ -50,7 +50,7 @@ class RetryPolicy:
         """
         if not error.retryable or self.used_up(attempt, error):
             return None
-        return self._wait_s(attempt, error, rng)
+        return self.wait_s(attempt, error, rng)
 
     def used_up(self, attempts: int, error: AttemptError) -> bool:
         """Whether no attempt is left after *attempts* that ended with *error*."""
@@ -69,9 +69,10 @@ class RetryPolicy:
         least_s = self.limited_s if row.others_served else self.limited_alone_s
         if row.counts and 1 + row.times >= self.max_attempts and since_s >= least_s:
             return None
-        return self._wait_s(row.times, error, rng)
+        return self.wait_s(row.times, error, rng)
 
-    def _wait_s(self, attempt: int, error: AttemptError, rng: random.Random) -> float:
+    def wait_s(self, attempt: int, error: AttemptError, rng: random.Random) -> float:
+        """As `delay`, of a row that has attempts left."""
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
         return max(SHORTEST_WAIT_S, self._asked_s(error) + rng.uniform(0.0, backoff))
 
