@@ -67,9 +67,10 @@ class RowTries:
         self._earlier = earlier
         self._earlier_own = own
         self._bad = bad
-        # Mutable, changed by the retry layer: when attempts failed in this session, how
-        # many were sent, the last error of each model, and of those that are given up.
-        self._failed: dict[str, list[float]] = {}
+        # Mutable, changed by the retry layer: when attempts failed in this session, and
+        # whether they had left; how many count in any case and how many were sent; the
+        # last error of each model, and of those that are given up.
+        self._failed: dict[str, list[tuple[float, bool]]] = {}
         self._asked: Counter[str] = Counter()
         self.sent: dict[str, int] = {}
         self.last: dict[str, AttemptError] = {}
@@ -102,11 +103,8 @@ class RowTries:
         """An attempt at *model* failed, at the moment *at*; *alone*: no other model may
         take the row.
         """
-        failed = self._failed.setdefault(model, [])
         self.last[model] = error
-        if not reached(error):
-            return
-        failed.append(at)
+        self._failed.setdefault(model, []).append((at, has_left(error)))
         self._asked[model] += is_counted(error, alone=alone)
 
     def asked(self, model: str) -> int:
@@ -116,12 +114,14 @@ class RowTries:
         return max(self.earlier(model), self._earlier_own.get(model, 0)) + self._asked[model]
 
     def counted(self, model: str, in_outage: Callable[[float], bool]) -> int:
-        """How many attempts at *model* count: all that did not fail in an outage. Those
-        of a row that is shown to be bad do, too.
+        """How many attempts at *model* count: all that left and did not fail in an
+        outage. Of a row that is shown to be bad all do.
         """
         failed = self._failed.get(model, ())
         all_count = model in self.shown_bad
-        return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
+        return self.earlier(model) + sum(
+            all_count or (left and not in_outage(at)) for at, left in failed
+        )
 
 
 def is_counted(error: AttemptError, *, alone: bool) -> bool:
@@ -130,16 +130,16 @@ def is_counted(error: AttemptError, *, alone: bool) -> bool:
     """
     # With a chain, an outage hands the row over instead of asking for it again.
     as_rows_fail = error.may_be_rows or not error.unavailable
-    return as_rows_fail or (alone and reached(error))
+    # What somebody else answered, the API was not asked.
+    asked = has_left(error) and not isinstance(error, PathFault)
+    return as_rows_fail or (alone and asked)
 
 
-def reached(error: AttemptError) -> bool:
-    """Whether a request got as far as the API, or to what stands for it: a promise of
-    so many attempts counts it, whatever the API was at.
+def has_left(error: AttemptError) -> bool:
+    """Whether a request was sent at all, as far as is known: without a connection it
+    was not.
     """
-    # What never left, and what somebody else answered, the API was not asked.
-    unsent = error.type == "connection_error" and not error.may_be_billed
-    return not unsent and not isinstance(error, PathFault)
+    return error.type != "connection_error" or error.may_be_billed
 
 
 class Outages:

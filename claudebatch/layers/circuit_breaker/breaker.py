@@ -252,16 +252,16 @@ class Breaker:
         row: int,
         *,
         may_be_rows: bool = False,
-        reached: bool = True,
+        sent: bool = True,
     ) -> bool:
         """A call came back; returns whether its row has failed before by its own fault,
         as far as is known now. A call that was admitted before the last change of state
         decides nothing any more. *may_be_rows*: single rows fail in this way, too;
-        *reached*: the request got as far as the API.
+        *sent*: the request had left.
         """
         current = permit.generation == self._generation
         if verdict == "failed":
-            self._dark.failed(now, may_be_rows=may_be_rows, reached=reached)
+            self._dark.failed(now, may_be_rows=may_be_rows, sent=sent)
             if may_be_rows and self._fails_beside_answers(permit, row):
                 self._bad_rows.all_bad([row], now)
             rows_own = self._bad_rows.failed(row, permit.sent_at, now)
@@ -393,7 +393,7 @@ class Breaker:
         failing = self._bad_rows.failing(self._good_at)
         fresh = sum(not self._bad_rows.is_bad(row) for row in failing)
         needed = self._policy.outage_rows(self._bad_rows.active(now))
-        return len(failing) >= left and fresh >= (needed if self._dark.reached else 1)
+        return len(failing) >= left and fresh >= (needed if self._dark.sent else 1)
 
     def _open(self, now: float) -> None:
         if self._only_bad_rows_left(now):

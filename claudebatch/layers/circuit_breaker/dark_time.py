@@ -40,12 +40,12 @@ class DarkTime:
         """When the first call failed since one was served; infinity: none has."""
         self.blames_pool = False
         """Whether one of them failed as no single row does."""
-        self.reached = False
-        """Whether one of them got as far as the API."""
+        self.sent = False
+        """Whether one of them had left."""
 
-    def failed(self, now: float, *, may_be_rows: bool, reached: bool = True) -> None:
-        """A call failed; *reached*: it got as far as the API."""
-        self.reached = self.reached or reached
+    def failed(self, now: float, *, may_be_rows: bool, sent: bool = True) -> None:
+        """A call failed; *sent*: it had left."""
+        self.sent = self.sent or sent
         self.since = min(self.since, now)
         self._failed_at = now
         self.blames_pool = self.blames_pool or not may_be_rows
@@ -58,7 +58,7 @@ class DarkTime:
         if sent_at < self.since < math.inf:
             return False
         self.since, self._failed_at, self.blames_pool = math.inf, -math.inf, False
-        self.reached = False
+        self.sent = False
         self._probes_failed = 0
         self._attempts_left.clear()
         return lasted_s >= _TROUBLE_S
@@ -108,7 +108,7 @@ class DarkTime:
         soon_s = min(policy.wait_open_s, FIRST_PROBE_S * 2.0 ** min(self._probes_failed, 30))
         lasted_s = 0.0 if self.since == math.inf else now - self.since
         enough_s = _ENOUGH_S * (_PATIENCE if self.blames_pool else 1)
-        if not self.reached or not 0 < lasted_s < enough_s:
+        if not self.sent or not 0 < lasted_s < enough_s:
             return soon_s
         growth: float = (enough_s / lasted_s) ** (1 / max(1, self._spare(left)))
         return max(soon_s, lasted_s * (min(2.0, growth) - 1))

@@ -10,7 +10,7 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
-from claudebatch.core.tries import Outages, RowTries, reached
+from claudebatch.core.tries import Outages, RowTries, has_left
 from claudebatch.layers.circuit_breaker.breaker import Breaker, BreakerState, Permit
 from claudebatch.layers.circuit_breaker.settings import MANY_ATTEMPTS, BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict
@@ -124,7 +124,7 @@ class CircuitBreaker:
             # A 429 comes from an API that works: the limiter answers it, not the
             # breaker.
             if error.unavailable and not isinstance(error, RateLimited):
-                facts = {"may_be_rows": error.may_be_rows, "reached": reached(error)}
+                facts = {"may_be_rows": error.may_be_rows, "sent": has_left(error)}
                 self._record(pool, breaker, permit, "failed", call, **facts)
             else:
                 breaker.forget(permit, sent=True)

@@ -17,7 +17,7 @@ from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowLimited, RowTries, is_counted, reached
+from claudebatch.core.tries import Outages, RowLimited, RowTries, has_left, is_counted
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -179,9 +179,10 @@ class Retry:
         """
         if isinstance(error, RateLimited):
             delay = self._delay_of_limited(call, tries, error)
-        elif not reached(error):
-            # No row is given up for it: it is asked until the longest outage is over.
-            delay = self._policy.wait_s(tries.sent[call.model], error, self._rng)
+        elif not has_left(error) and call.model not in tries.shown_bad:
+            # No row is given up for what all get. How often it is tried is the
+            # breaker's to say, and when the longest outage is over.
+            delay = self._policy.wait_s(1, error, self._rng)
         else:
             # That it was the last one was settled then: an outage that its own failure
             # brings to light makes no room for one more, unless it was the only one.
