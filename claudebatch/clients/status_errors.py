@@ -48,7 +48,8 @@ def error_of(error: APIStatusError, headers: HeaderFacts) -> AttemptError | Stop
         )
     message = _text(error.api_message) or _text(error.message) or ""
     page = is_page(error.response.headers.get("content-type", ""), message)
-    own = headers.request_id is not None or _is_error_object(error.body)
+    # A firewall's page may pass on an id, too.
+    own = _is_error_object(error.body) or (headers.request_id is not None and not page)
     return error_table.from_status(
         error.status_code,
         type=_text(error.type),
