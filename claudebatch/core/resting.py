@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from claudebatch.core.drain import WakeUp
-
 # Rows at rest are held in memory: without a limit, a file in which every row fails
 # would be read to its end before the first is given up.
 _MOST_ROWS = 1000
@@ -26,7 +24,7 @@ class Resting:
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None
         # Rows that wait for a pool to serve again.
-        self._asleep: dict[int, WakeUp] = {}
+        self._asleep: dict[int, Callable[[], None]] = {}
         # And who knows how many rows a lane has left, and how many it may send at once
         # (the engine).
         self.count_left: Callable[[str], int | None] = lambda lane: None
@@ -58,14 +56,14 @@ class Resting:
         self.on_rest(lane)
         return True
 
-    def wake_up(self, row: int) -> WakeUp:
-        """What ends *row*'s wait early, until `over`."""
-        return self._asleep.setdefault(row, WakeUp())
+    def sleeps(self, row: int, ring: Callable[[], None]) -> None:
+        """*row* waits for a pool to serve again; *ring* ends its wait, until `over`."""
+        self._asleep[row] = ring
 
     def wake_all(self) -> None:
         """A pool serves again: nobody need wait any longer."""
-        for asleep in tuple(self._asleep.values()):
-            asleep.ring()
+        for ring in tuple(self._asleep.values()):
+            ring()
 
     def over(self, row: int) -> None:
         """It sends again, or is finished; no matter whether it was at rest."""

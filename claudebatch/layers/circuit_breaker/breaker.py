@@ -268,16 +268,7 @@ class Breaker:
             again = self.state == "closed" and row in self._failed_before
         else:
             again = False
-            proves = current and self.state == "closed"
-            rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
-            self.trouble_over = self._dark.served(permit.sent_at, now)
-            self._served += 1
-            self._opened_by = frozenset()
-            self._failed_before -= {row}
-            self.blameless = False
-            self._good_at = max(self._good_at, permit.sent_at)
-            self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
-            self.served_at = now
+            rows_own = self._take_in(permit, row, now)
         if not current:
             if verdict != "failed":
                 self._reconsider(permit, now)
@@ -299,6 +290,20 @@ class Breaker:
             ):
                 self._open(now)
         return rows_own or again
+
+    def _take_in(self, permit: Permit, row: int, now: float) -> bool:
+        """A call was served; returns whether its row was bad."""
+        proves = permit.generation == self._generation and self.state == "closed"
+        rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
+        self.trouble_over = self._dark.served(permit.sent_at, now)
+        self._served += 1
+        self._opened_by = frozenset()
+        self._failed_before -= {row}
+        self.blameless = False
+        self._good_at = max(self._good_at, permit.sent_at)
+        self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
+        self.served_at = now
+        return rows_own
 
     def forget(self, permit: Permit, *, sent: bool) -> None:
         """A call came back and says nothing about the pool (called off, refused for its
@@ -385,7 +390,7 @@ class Breaker:
 
     def _all_left_fail(self, now: float) -> bool:
         """Whether every row that is left has failed since the pool last served, and
-        none is out: few rows would use up their attempts before they were so many calls.
+        none is out: few rows would use up their attempts before that were calls enough.
         """
         left = self._rows_left()
         if left is None or self._out:

@@ -1,4 +1,4 @@
-"""How long a pool has served nobody, and when a row's last attempt is worth its while."""
+"""How long a pool has served nobody, and when a last attempt is worth its while."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from claudebatch.layers.circuit_breaker.settings import (
 # one that shows itself as only outages do, for three times as long: the usual limit.
 _ENOUGH_S = ALL_LAST_AFTER_S
 _PATIENCE = 3
-# Where rows fail among others that are served, no wait for another attempt is cut short.
+# Where rows fail among others that are served, no wait for an attempt is cut short.
 _TROUBLE_S = 2.0
 
 

@@ -108,7 +108,9 @@ class Fallback:
                     # way bad ones, no probe would ever find out that the pool serves.
                     # A file may begin with hundreds of such.
                     self._resting.begin(call.row, self._lane_of(call.lane_as), len(call.body))
-                await self._sleep(wait_s, self._resting.wake_up(call.row))
+                wake_up = WakeUp()
+                self._resting.sleeps(call.row, wake_up.ring)
+                await self._sleep(wait_s, wake_up)
             finally:
                 self._resting.over(call.row)
 

@@ -133,14 +133,19 @@ class Retry:
             raise error
         self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
         wait_s = max(SHORTEST_WAIT_S, error.probe_in_s)
-        await self._sleep(wait_s, self._resting.wake_up(call.row))
+        await self._sleep(wait_s, self._woken(call))
         self._resting.over(call.row)
 
     def _wake_up(self, call: Call, error: AttemptError) -> WakeUp | None:
         # What the API asked for is waited for. Our own wait is for a pool that may
         # serve again sooner.
         asked_for = error.retry_after is not None or isinstance(error, RateLimited)
-        return None if asked_for else self._resting.wake_up(call.row)
+        return None if asked_for else self._woken(call)
+
+    def _woken(self, call: Call) -> WakeUp:
+        wake_up = WakeUp()
+        self._resting.sleeps(call.row, wake_up.ring)
+        return wake_up
 
     def _take_in(self, call: Call, tries: RowTries, error: AttemptError) -> bool:
         """Note that an attempt failed; returns whether it counts."""
