@@ -186,8 +186,8 @@ def main() -> int:
     parser.add_argument("words", nargs="*", metavar="WORD")
     wanted = parser.parse_args()
     cases = OVER_HOSTS if wanted.ray else LOCAL
-    print("| what | asked again | maybe billed | seconds after it | |")
-    print("|---|---|---|---|---|")
+    print("| what | asked again | maybe billed | sessions | seconds after it | |")
+    print("|---|---|---|---|---|---|")
     sound = True
     for case in cases:
         if wanted.words and case.__name__ not in wanted.words:
@@ -195,7 +195,9 @@ def main() -> int:
         found = played(case, ray=wanted.ray)
         sound = sound and not found["broken"]
         said = "; ".join(found["broken"]) or "kept"
-        figures = f"{found['again']} | {found['unknown']} | {found['seconds']:.0f}"
+        figures = (
+            f"{found['again']} | {found['unknown']} | {found['sessions']} | {found['seconds']:.0f}"
+        )
         print(f"| {case.__doc__} | {figures} | {said} |", flush=True)
     return 0 if sound else 1
 
@@ -224,7 +226,7 @@ def played(case: Callable[[Stage], None], *, ray: bool) -> dict[str, Any]:
             stage.start()
             code = stage.wait()
         seconds = time.monotonic() - at
-        return {**judged(stage, code), "seconds": seconds}
+        return {**judged(stage, code), "seconds": seconds, "sessions": len(stage.codes)}
 
 
 def judged(stage: Stage, code: int) -> dict[str, Any]:

@@ -16,3 +16,4 @@ show_help  # a command: typer calls it
 write_dl, context_class  # click calls and reads them
 closed  # of a file: pyarrow reads it
 __class__  # the SDK's client becomes ours
+_worker_logs_enabled  # a switch of Ray's, which it reads itself

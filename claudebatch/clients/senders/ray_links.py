@@ -237,7 +237,8 @@ class _Actor:
 
     async def begin(self, serve: Callable[[FrameLink], Awaitable[None]]) -> None:
         """Be a sender from now on."""
-        self._life = asyncio.ensure_future(self._live(serve))
+        if self._life is None:
+            self._life = asyncio.ensure_future(self._live(serve))
 
     async def _live(self, serve: Callable[[FrameLink], Awaitable[None]]) -> None:
         try:
