@@ -157,6 +157,9 @@ class Turns:
 
     def _used(self, turn: CacheTurn, tokens: PromptTokens, at: float) -> None:
         for one in turn.chain:
+            # Of one that is too short to be cached, a longer one's tokens say nothing.
+            if one.unused and one is not turn.chain[-1]:
+                continue
             # Of a prompt that is cached in part, a shorter beginning may be that part.
             # The longest was read where nothing had to be written.
             whole = not (one is turn.chain[-1] and tokens.written)

@@ -37,6 +37,15 @@ def test_a_mark_is_set_where_it_pays(rows, heaviest, gap, seconds):
     assert ttl_s(found, Spacing(row_s=1.0)) == seconds
 
 
+def test_how_many_rows_share_it_is_known_up_to_255():
+    plan, counts = MarkPlan(), [2, 3, 20, 255, 256, 10**6]
+    digests = [b"%08d" % rows for rows in counts]
+    every = zip(counts, digests, strict=True)
+    plan.fill([shared(rows, digest=digest) for rows, digest in every], Spacing(row_s=0.0))
+    assert list(map(plan.rows, digests)) == [2, 3, 20, 255, 255, 255]
+    assert plan.rows(b"unheard!") == 0
+
+
 def test_rows_that_follow_each_other_are_as_close_as_any_two():
     far = shared(3, gap=10_000)
     assert ttl_s(far, Spacing(row_s=1.0)) == 0

@@ -4,6 +4,8 @@ rows share.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from claudebatch.core.domain import PREWARM, Call, Reply
@@ -69,6 +71,17 @@ async def test_where_the_cache_works_an_answer_that_does_not_begin_is_not_waited
     assert [(at - began, row) for at, row in api.asked_ahead] == [(4.0, 11)]
     assert [at - began for at, row in api.came if row >= 10] == [0.0] + [5.0] * 9
     assert api.writes == 2
+
+
+@virtual
+async def test_whole_answers_that_are_quick_are_waited_for():
+    api, bench = plain_api(latency_s=1.5), Bench(shared_by(MANY))
+    for start, document in enumerate("ABC"):
+        calls = [asks(10 * start + row, document) for row in range(5)]
+        await all_of(bench.around(api), calls)
+        # Longer than anybody has patience.
+        await asyncio.sleep(100)
+    assert api.asked_ahead == []
 
 
 @virtual
