@@ -47,8 +47,9 @@ def without_marks(call: Call, keep: int = 0) -> Call:
         kept += 1
         if kept > keep:
             block.holder.pop(MARK, None)
-            if not block.has_own:
-                body.pop(MARK, None)
+            # The mark of the request as a whole stands for its last block, also where
+            # that one has a mark of its own.
+            body.pop(MARK, None)
     # In its own order: that of a schema's fields means something.
     return replace(call, body=encode_in_order(body))
 
@@ -58,9 +59,7 @@ class _MarkedBlock:
     place: bytes
     content: Any
     mark: Any
-    """None: it has none."""
-    has_own: bool = True
-    """False: it is marked because the request as a whole is."""
+    """Its own, or that of the request as a whole; None: it has none."""
 
     @property
     def holder(self) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def _blocks(body: dict[str, Any]) -> Iterator[_MarkedBlock]:
     if last is not None:
         everything = body.get(MARK)
         alone = last.mark is None and everything is not None
-        yield replace(last, mark=everything, has_own=False) if alone else last
+        yield replace(last, mark=everything) if alone else last
 
 
 def _contents(body: dict[str, Any]) -> Iterator[tuple[bytes, Any]]:
