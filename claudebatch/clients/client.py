@@ -18,12 +18,11 @@ from claudebatch.clients import count_tokens, error_table
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.headers import HeaderFacts, read_headers
 from claudebatch.clients.network_route import NetworkRoute
-from claudebatch.clients.page_text import words_of
+from claudebatch.clients.no_message import no_message
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.status_errors import cleanse, clipped, error_of
 from claudebatch.clients.stream_assembler import StreamFailed
 from claudebatch.clients.suspend_guard import SuspendGuard
-from claudebatch.clients.web_page import is_web_page, page_text
 from claudebatch.clients.wire_format import (
     BETA_HEADER,
     MESSAGES_PATH,
@@ -193,10 +192,13 @@ class ClaudeClient:
                 simulated=headers.simulated,
             )
         except BadAnswer as error:
-            if is_web_page(message, response.headers.get("content-type", "")):
-                words = words_of(page_text(message))
-                raise error_table.web_page(words, response.status_code, headers) from error
-            raise error_table.bad_answer(str(error), response.status_code, headers) from error
+            raise no_message(
+                message,
+                response.headers.get("content-type", ""),
+                status=response.status_code,
+                headers=headers,
+                reason=str(error),
+            ) from error
 
     async def _ask(self, call: Call, began: float) -> httpx2.Response:
         """A response with a successful status, its body still unread."""

@@ -302,6 +302,20 @@ def web_page(words: str, status: int, headers: HeaderFacts) -> PathFault:
     )
 
 
+def other_api(words: str, status: int, headers: HeaderFacts) -> PathFault:
+    """A success of somebody who speaks JSON, and not as the API does: the base URL
+    leads to another service.
+    """
+    return PathFault(
+        f"not a message of the API, but {words}",
+        type="bad_answer",
+        status=status,
+        request_id=headers.request_id,
+        # It may have asked a model all the same.
+        may_be_billed=True,
+    )
+
+
 def bad_answer(message: str, status: int, headers: HeaderFacts) -> AttemptError:
     """A success with a body that is no message: a proxy's page, a cut body."""
     return AttemptError(

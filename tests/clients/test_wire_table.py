@@ -192,6 +192,7 @@ FOREIGN = [
             (407, "a proxy", b"<html>log in", (HTML,), PATH, "not_the_api"),
             (511, "a portal", b"<html>log in", (HTML,), PATH, "not_the_api"),
             (403, "a firewall", b"<html>Attention!", (HTML,), BLOCKED, "blocked"),
+            (403, "one with ids", b"<html>No!", (HTML, "request-id: r"), BLOCKED, "blocked"),
             (403, "a JSON firewall", b'{"message":"Forbidden"}', (JSON,), BLOCKED, "blocked"),
             (406, "ModSecurity", b"<html>Not Acceptable", (HTML,), BLOCKED, "blocked"),
             (451, "a filter", b"", (), BLOCKED, "blocked"),
@@ -324,6 +325,10 @@ BODIES = [
             ("text", b"upstream connect error", "content-type: text/plain"),
         )
     ),
+    *(
+        Line(f"200 with {name}", (http(200, body, JSON),), LOST, BAD, 200)
+        for name, body in (("null", b"null"), ("an empty object", b"{}"), ("a list", b"[]"))
+    ),
     Line("200 with nothing", (http(200, b""),), LOST, BAD, 200),
     Line("204", (http(204, b""),), LOST, BAD, 204),
     Line(
@@ -335,6 +340,26 @@ BODIES = [
         LOST,
         BAD,
         200,
+    ),
+    Line(
+        "200 with a refusal",
+        (http(200, b'{"type":"error","error":{"type":"invalid_request_error"}}', JSON),),
+        Fate(AttemptError, billed=True),
+        INVALID,
+        200,
+    ),
+    *(
+        Line(
+            f"200 of {name}",
+            (http(200, body, JSON),),
+            Fate(PathFault, retryable=True, billed=True, unavailable=True),
+            BAD,
+            200,
+        )
+        for name, body in (
+            ("another API", b'{"object":"chat.completion","choices":[]}'),
+            ("a queue", b'{"status":"queued"}'),
+        )
     ),
     Line("200 of 100 MB", (http(200, bytes(100 * 2**20), JSON),), LOST, BAD, 200),
     Line(
