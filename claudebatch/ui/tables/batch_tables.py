@@ -36,8 +36,8 @@ def _perhaps_made(batches: Sequence[BatchLine]) -> Iterator[str]:
     for run in dict.fromkeys(line.run for line in batches if line.state == "perhaps made"):
         yield (
             f"Nobody knows yet whether a batch of {run} was made: the run's own command, or "
-            f"`claudebatch batches collect {run}`, looks for it; its rows are sent again only "
-            f"if it was not."
+            f"claudebatch batches collect {run}, looks for it; its rows are sent again only if "
+            f"it was not."
         )
 
 
