@@ -76,8 +76,12 @@ _names = [field.name for field in fields(Usage)]
 _declared = sorted(BILLED_KINDS, key=lambda kind: _names.index(kind.name))
 _counts = attrgetter(*map(_place, _declared))
 _others = attrgetter(*_TEXTS, "output_tokens_details.thinking_tokens")
-_total_and_parts = [
-    attrgetter(kind.rest_of, *(_place(one) for one in BILLED_KINDS if one.group == kind.group))
+_totals_and_parts = [
+    (
+        attrgetter(kind.rest_of),
+        # A kind that is a rest has others in its group: never one value, always a tuple.
+        attrgetter(*(_place(one) for one in BILLED_KINDS if one.group == kind.group)),
+    )
     for kind in BILLED_KINDS
     if kind.rest_of
 ]
@@ -152,9 +156,8 @@ def _whole(value: object, most: int) -> int | None:
 def _flat(usage: Any) -> Usage:
     try:
         counts = _counts(usage)
-        for read in _total_and_parts:
-            total, *parts = read(usage)
-            if total != sum(parts):
+        for total, parts in _totals_and_parts:
+            if total(usage) != sum(parts(usage)):
                 return _flat_by_name(usage)
         geo, speed, tier, thinking = _others(usage)
     except (AttributeError, TypeError):  # a group, or a count in it, is null

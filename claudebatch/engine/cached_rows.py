@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from claudebatch.core.domain import Pico, Route, Usage
+from claudebatch.core.domain import Pico, Reply, Route, Usage
 from claudebatch.core.endings import ending
 from claudebatch.core.events import Emit, RowFinished
 from claudebatch.core.message import BadAnswer, parse_message
@@ -31,11 +31,11 @@ need an answer.
 """
 
 
-class CachedRow(NamedTuple):
-    """One row that is done without a request."""
+class CachedStep(NamedTuple):
+    """Rows that are done without a request, ready to be written down and reported."""
 
-    result: ResultRecord
-    event: RowFinished
+    results: list[ResultRecord]
+    events: list[RowFinished]
 
 
 class CachedRows:
@@ -83,33 +83,32 @@ class CachedRows:
                 # In a thread, so that the journal's next rows and writes are handed
                 # over meanwhile.
                 done = await asyncio.to_thread(self.step, rows, found)
-                if not done:
+                if not done.results:
                     break
-                await finish([row.result for row in done])
-                for row in done:
-                    emit(row.event)
+                await finish(done.results)
+                for event in done.events:
+                    emit(event)
         finally:
             coming.cancel()
             await asyncio.wait((coming,))
 
-    def step(self, rows: Sequence[RowKey], found: Sequence[bytes | None]) -> list[CachedRow]:
-        """Those of *rows* whose answers were *found*, ready to be written down and
-        reported.
-        """
-        day = self._today()
-        done = (
-            self._finished(row, value, day)
-            for row, value in zip(rows, found, strict=True)
-            if value is not None
-        )
-        return [row for row in done if row is not None]
+    def step(self, rows: Sequence[RowKey], found: Sequence[bytes | None]) -> CachedStep:
+        """Those of *rows* whose answers were *found*."""
+        day, done = self._today(), CachedStep([], [])
+        for row, value in zip(rows, found, strict=True):
+            if value is None:
+                continue
+            try:
+                reply = parse_message(value, source="cache", via=None, attempts=0)
+            except BadAnswer:
+                # No message: its lane will find it missing, and ask.
+                continue
+            saved = self._value_of(row.model, reply.usage)
+            done.results.append(self._result(row, reply, saved, day))
+            done.events.append(RowFinished(row.id, reply.model, "cache", True, saved=saved))
+        return done
 
-    def _finished(self, row: RowKey, value: bytes, day: str) -> CachedRow | None:
-        try:
-            reply = parse_message(value, source="cache", via=None, attempts=0)
-        except BadAnswer:
-            # No message: its lane will find it missing, and ask.
-            return None
+    def _result(self, row: RowKey, reply: Reply, saved: Pico, day: str) -> ResultRecord:
         ended = ending(reply)
         first = answer_head(
             row.id,
@@ -119,16 +118,11 @@ class CachedRows:
             number_id=row.own == NUMBER_ID,
             simulated=self._simulated,
         )
-        saved = self._value_of(row.model, reply.usage)
-        free = FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule)
-        return CachedRow(
-            ResultRecord(
-                row.row,
-                int(ended),
-                first,
-                reply.message,
-                free=free,
-                place=place(row.line, self._names[row.source], row.columns),
-            ),
-            RowFinished(row.id, reply.model, "cache", True, saved=saved),
+        return ResultRecord(
+            row.row,
+            int(ended),
+            first,
+            reply.message,
+            free=FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule),
+            place=place(row.line, self._names[row.source], row.columns),
         )
