@@ -79,7 +79,7 @@ _others = attrgetter(*_TEXTS, "output_tokens_details.thinking_tokens")
 _totals_and_parts = [
     (
         attrgetter(kind.rest_of),
-        # A kind that is a rest has others in its group: never one value, always a tuple.
+        # A rest has others in its group: never one value, always a tuple.
         attrgetter(*(_place(one) for one in BILLED_KINDS if one.group == kind.group)),
     )
     for kind in BILLED_KINDS
