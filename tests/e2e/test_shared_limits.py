@@ -94,6 +94,31 @@ def test_a_server_that_is_stopped_and_started_in_mid_run_costs_no_row(world, ser
     assert "N128" in done.err
 
 
+def test_a_password_that_changes_in_mid_run_stops_it_and_no_answer_is_lost(world, serve, redis):
+    client = pytest.importorskip("redis").Redis(port=redis.port)
+    api = serve(limits=SimulatedAllowance(rpm=3000, burst_seconds=1.0), latency="fixed:0.1")
+    client.execute_command("ACL", "SETUSER", "batch", "on", ">pw-1", "~*", "+@all")
+    world.environment["CLAUDEBATCH_SHARED"] = redis.url.replace("//", "//batch:pw-1@")
+    world.write("in.jsonl", prompts(60))
+    run = ("run", "in.jsonl", "-o", "out.jsonl", "-m", HAIKU, "--yes")
+
+    def change() -> None:
+        while api.requests < 20:
+            time.sleep(0.005)
+        client.execute_command("ACL", "SETUSER", "batch", "resetpass", ">pw-2")
+        client.client_kill_filter(_type="normal", skipme=True)
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    done = world.claudebatch(*run)
+    changing.join()
+    assert done.code == 4 and "E870" in done.err and "pw-1" not in done.err, done.err
+    world.environment["CLAUDEBATCH_SHARED"] = redis.url.replace("//", "//batch:pw-2@")
+    done = world.claudebatch(*run)
+    assert (done.code, len(world.results())) == (0, 60), done.err
+    assert set(api.asked().values()) == {1}, "what was in flight then has come, and was kept"
+
+
 def test_a_rehearsal_shares_nothing(world, redis):
     redis.stop()
     world.write("in.jsonl", prompts(3))

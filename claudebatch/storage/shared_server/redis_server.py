@@ -13,6 +13,7 @@ from claudebatch.core.notice import Notice
 from claudebatch.core.reports.shared_waits import SharedWaits
 from claudebatch.storage.shared_server.redis_connection import connected
 from claudebatch.storage.shared_server.script import Script
+from claudebatch.storage.shared_server.server_faults import SharedServerGone, SharedServerRefuses
 from claudebatch.storage.shared_server.settings import SharedSettings
 from claudebatch.storage.shared_server.wait_counter import WaitCounter
 
@@ -155,7 +156,7 @@ class RedisServer:
             self._errors.NoPermissionError,
         )
         if isinstance(error, refused) or str(error).startswith(("WRONGPASS", "NOAUTH", "NOPERM")):
-            return StopRun(
+            return SharedServerRefuses(
                 "E870",
                 f"shared server {self._settings.shown} refuses this user: {error}",
                 fix="check user and password in CLAUDEBATCH_SHARED; docs/many-hosts.md has the "
@@ -177,7 +178,7 @@ class RedisServer:
                 )
             )
         if moment - self._away_since > self._max_outage_s:
-            return StopRun(
+            return SharedServerGone(
                 "E871",
                 f"shared server {self._settings.shown}: no answer for "
                 f"{moment - self._away_since:.0f} s: {reason}",

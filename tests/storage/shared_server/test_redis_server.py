@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.core.errors import ConfigError, StopRun
+from claudebatch.core.errors import ConfigError, ExitCode, StopRun
 from claudebatch.core.notice import Notice
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.redis_pool import RedisPool
@@ -81,7 +81,7 @@ async def test_a_server_that_is_away_for_too_long_stops_the_run(own):
     await asyncio.sleep(0.1)
     with pytest.raises(StopRun) as stopped:
         await asked(server)
-    assert stopped.value.id == "E871"
+    assert (stopped.value.id, stopped.value.exit_code) == ("E871", ExitCode.UNAVAILABLE)
     await server.close()
 
 
@@ -91,7 +91,7 @@ async def test_a_wrong_password_stops_the_run_and_is_not_shown(own):
     server = connect(own.url.replace("//", "//:wr0ng@"), [])
     with pytest.raises(StopRun) as stopped:
         await asked(server)
-    assert stopped.value.id == "E870"
+    assert (stopped.value.id, stopped.value.exit_code) == ("E870", ExitCode.AUTH)
     assert "wr0ng" not in f"{stopped.value} {stopped.value.fix} {server._settings!r}"
     await server.close()
     right = connect(own.url.replace("//", "//:right@"), [])

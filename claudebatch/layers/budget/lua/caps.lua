@@ -113,6 +113,14 @@ local function bury()
   end
 end
 
+local function served_by()
+  -- Another one after every restart and every failover: what a server wrote last, its
+  -- disk or its replica may lack. A user without the right to ask cannot tell.
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string' and string.match(info, 'master_replid:(%w+)') or ''
+end
+
 local function known(epoch)
   return epoch ~= '' and redis.call('HGET', EPOCH, 'id') == epoch
+    and (redis.call('HGET', EPOCH, 'server') or '') == served_by()
 end

@@ -4,11 +4,14 @@ local epoch, run, lease_s, id, cost = unpack(ARGV, 2, 6)
 if not known(epoch) then
   return {'forgotten'}
 end
-heard(run, tonumber(lease_s))
-bury()
+-- First: a server that is full lets go on what has made room.
 local worst, day, owner, tag = drop(id)
 if worst then
   spend(owner, day, tag, cost)
+end
+heard(run, tonumber(lease_s))
+bury()
+if worst then
   return {'ended'}
 end
 local lost = redis.call('HGET', LOST, id)

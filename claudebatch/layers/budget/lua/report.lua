@@ -3,8 +3,9 @@
 -- to report then, 6 whether the run begins, 7 how many sums; each of them run, day, tag,
 -- amount, and whether it is exact; then this run's holds: id, worst, day, tag, lasts.
 local run = ARGV[3]
-if not redis.call('HGET', EPOCH, 'id') then
-  redis.call('HSET', EPOCH, 'id', ARGV[2], 'until', exact(now + tonumber(ARGV[5])))
+if not known(redis.call('HGET', EPOCH, 'id') or '') then
+  redis.call('HSET', EPOCH, 'id', ARGV[2], 'until', exact(now + tonumber(ARGV[5])),
+    'server', served_by())
 end
 if ARGV[6] == '1' then
   -- What its last session left: its journal has said what became of it. What is with
@@ -26,6 +27,18 @@ for _ = 1, tonumber(ARGV[7]) do
     spend(whose, day, tag, amount)
   end
   at = at + 5
+end
+if ARGV[6] ~= '1' then
+  local told = {}
+  for i = at, #ARGV, 5 do
+    told[ARGV[i]] = true
+  end
+  for _, each in ipairs(holds_of(run)) do
+    -- Its end is what the server has forgotten; but what is adopted later stays.
+    if not told[each[1]] and string.sub(each[1], 1, 1) ~= '?' then
+      drop(each[1])
+    end
+  end
 end
 while at <= #ARGV do
   local id, worst, day, tag, lasts = unpack(ARGV, at, at + 4)

@@ -7,6 +7,9 @@ local user, lease_s, horizon_s = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local LOOK_AGAIN_S = 0.25
 local WORDS = {requests = 'requests', input = 'input tokens', output = 'output tokens'}
 
+-- Found by those who look at all pools. The first thing that is written: a server that
+-- is full refuses it, and would let a script go on that has removed something before.
+redis.call('HSET', POOLS, string.match(STATE, ':limits:(.*)$'), exact(now))
 local p = load()
 if not p.at then
   -- Nobody has used this pool of late, or the server has forgotten it: half of the
@@ -163,8 +166,6 @@ for i = 10, #ARGV, 3 do
   end
 end
 
--- Found by those who look at all pools.
-redis.call('HSET', POOLS, string.match(STATE, ':limits:(.*)$'), exact(now))
 save(p)
 local answer = state(p, {})
 for _, each in ipairs(verdicts) do
