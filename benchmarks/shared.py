@@ -2,8 +2,9 @@
 `python -m benchmarks.shared`.
 
 Prints, for 1, 4 and 16 processes against the simulator: 429s, the share of the ideal
-pace that was reached, the smallest share of a process, and the use of a cap. Needs
-`redis-server`; takes some minutes.
+pace that was reached, the smallest share of a process, round trips a request and their
+milliseconds, and CPU microseconds a request (start-up included); and for one process
+that shares nothing the same. Needs `redis-server`; takes some minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import socket
 import sqlite3
 import subprocess
@@ -34,12 +36,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 4, 16])
-    for processes in parser.parse_args().processes:
+    wanted = parser.parse_args().processes
+    for processes, shared in [(1, False), *((number, True) for number in wanted)]:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measured(Path(folder), processes)), flush=True)
+            print(json.dumps(measured(Path(folder), processes, shared=shared)), flush=True)
 
 
-def measured(folder: Path, processes: int) -> dict[str, Any]:
+def measured(folder: Path, processes: int, *, shared: bool) -> dict[str, Any]:
     """The figures of so many processes."""
     ports = [free_port() for _ in range(2)]
     ours = [sys.executable, "-m", "claudebatch"]
@@ -57,15 +60,18 @@ def measured(folder: Path, processes: int) -> dict[str, Any]:
     try:
         for port in ports:
             wait_for(port)
-        return race(folder, processes, ports, ours)
+        return race(folder, processes, ports, ours, shared=shared)
     finally:
         for server in servers:
             server.kill()
             server.wait()
 
 
-def race(folder: Path, processes: int, ports: list[int], ours: list[str]) -> dict[str, Any]:
+def race(
+    folder: Path, processes: int, ports: list[int], ours: list[str], *, shared: bool
+) -> dict[str, Any]:
     """Run all at once, and read their journals."""
+    began = cpu_s()
     rows = RPM * SECONDS // 60 // processes
     api = f"http://127.0.0.1:{ports[1]}"
     (folder / "claudebatch.yaml").write_text("budget: {day: 1000}\n")
@@ -78,23 +84,57 @@ def race(folder: Path, processes: int, ports: list[int], ours: list[str]) -> dic
         environment = os.environ | {
             "ANTHROPIC_API_KEY": "simulated",
             "ANTHROPIC_BASE_URL": api,
-            "CLAUDEBATCH_SHARED": f"redis://127.0.0.1:{ports[0]}",
+            "CLAUDEBATCH_SHARED": f"redis://127.0.0.1:{ports[0]}" if shared else "",
             "CLAUDEBATCH_STATE_DIR": str(home / "state"),
             "CLAUDEBATCH_CACHE_DIR": str(home / "cache"),
         }
-        command = [*ours, "run", "in.jsonl", "-o", "out.jsonl", "--yes", "-q"]
+        command = [*ours, "run", "in.jsonl", "-o", "out.jsonl", "--yes", "--json"]
         config = ["-c", str(folder / "claudebatch.yaml"), "-m", "claude-haiku-5-5"]
         runs.append(
-            subprocess.Popen([*command, *config], cwd=home, env=environment, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                [*command, *config],
+                cwd=home,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         )
+    done = []
     for run in runs:
-        _, said = run.communicate()
+        out, said = run.communicate()
         if run.returncode:
             raise SystemExit(said.decode())
+        done.append(json.loads(out.splitlines()[-1]))
     with urllib.request.urlopen(f"{api}/__stats") as answer:
         statuses = json.load(answer)["by_status"]
     sent = [moments(folder / str(number)) for number in range(processes)]
-    return {"processes": processes, "429s": statuses.get("429", 0), **pace(sent)}
+    requests = sum(summary["requests"] for summary in done)
+    return {
+        "processes": processes,
+        "shared": shared,
+        "429s": statuses.get("429", 0),
+        **pace(sent),
+        **trips([summary["shared"] for summary in done], requests),
+        "CPU us a request": round((cpu_s() - began) * 1e6 / requests),
+    }
+
+
+def cpu_s() -> float:
+    """Seconds of CPU of all processes that were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def trips(shared: list[dict[str, float] | None], requests: int) -> dict[str, float]:
+    """What requests took at the server."""
+    found = [each for each in shared if each is not None]
+    number = sum(each["round_trips"] for each in found)
+    if not number:
+        return {}
+    return {
+        "round trips a request": round(number / requests, 2),
+        "ms a round trip": round(sum(each["server_s"] for each in found) * 1000 / number, 2),
+    }
 
 
 def moments(home: Path) -> list[float]:

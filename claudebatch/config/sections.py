@@ -53,7 +53,8 @@ class CacheSection(_Section, frozen=True):
     size: str | int = "2GB"
     keep_max_tokens: bool = False
     keep_refusals: bool = False
-    shared: bool = False
+    # YAML reads `off` as false.
+    shared: Literal["answers", "claims", "off"] | bool = False
 
 
 class SharedSection(_Section, frozen=True):

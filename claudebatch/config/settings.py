@@ -34,7 +34,7 @@ from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.prompt_caching.mark_plan import PromptCaching
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
-from claudebatch.layers.response_cache.settings import CachePolicy, CacheSettings
+from claudebatch.layers.response_cache.settings import CachePolicy, CacheSettings, Sharing
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import parse_overrides
@@ -260,8 +260,15 @@ def _cache(cache: CacheSection, values: ValueReader) -> CacheSettings:
         size_bytes=values.size("cache.size", cache.size),
         ttl_s=None if cache.ttl is None else values.seconds("cache.ttl", cache.ttl),
         policy=CachePolicy(cache.keep_max_tokens, cache.keep_refusals),
-        shared=cache.shared,
+        shared=_sharing(cache.shared),
     )
+
+
+def _sharing(chosen: Sharing | bool) -> Sharing:
+    # YAML reads `off` as false; `true` is the word of before.
+    if isinstance(chosen, bool):
+        return "answers" if chosen else "off"
+    return chosen
 
 
 def _prompt_caching(config: Config, values: ValueReader) -> PromptCaching:

@@ -39,6 +39,7 @@ from claudebatch.setup.shared_server import open_shared
 from claudebatch.setup.stores import (
     BudgetOpening,
     claims_of,
+    is_here,
     open_budget,
     open_cache,
     open_throwaway_cache,
@@ -316,7 +317,7 @@ class Session:
         )
         self._claims = claims_of(store)
         # What was asked stands beside answers on this machine's disk only.
-        return self._cached_in(store, journal), notes if self._claims is None else None
+        return self._cached_in(store, journal), notes if is_here(store) else None
 
     @staticmethod
     def _cached_in(store: CacheStore | None, journal: Journal) -> LookAheadCache | None:

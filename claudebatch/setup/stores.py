@@ -33,6 +33,11 @@ from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache import disk_admin
 from claudebatch.layers.response_cache.adopt import Worth
 from claudebatch.layers.response_cache.disk_store import DATABASE, DiskCacheStore
+from claudebatch.layers.response_cache.handed_over import (
+    HANDED_OVER_BYTES,
+    HANDED_OVER_S,
+    HandedOver,
+)
 from claudebatch.layers.response_cache.redis_store import RedisCacheStore
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.settings import CacheSettings
@@ -67,11 +72,12 @@ def open_cache(
     if not settings.enabled:
         return None
     # Answers are to be asked for anew: those of other hosts are no newer.
-    if settings.shared and shared is not None and not since:
+    sharing = "off" if shared is None or since else settings.shared
+    if shared is not None and sharing == "answers":
         return RedisCacheStore(
             shared, size_limit=settings.size_bytes, ttl_s=settings.ttl_s, notify=notify
         )
-    return DiskCacheStore(
+    disk = DiskCacheStore(
         folder,
         size_limit=settings.size_bytes,
         ttl_s=settings.ttl_s,
@@ -79,11 +85,22 @@ def open_cache(
         notes=notes,
         since=since,
     )
+    if shared is None or sharing == "off":
+        return disk
+    most = min(settings.size_bytes, HANDED_OVER_BYTES)
+    return HandedOver(
+        disk, RedisCacheStore(shared, size_limit=most, ttl_s=HANDED_OVER_S, notify=notify)
+    )
 
 
 def claims_of(store: CacheStore | None) -> Claims | None:
     """Who of several hosts asks for an answer, where *store* knows of more than one."""
-    return store if isinstance(store, RedisCacheStore) else None
+    return store if isinstance(store, RedisCacheStore | HandedOver) else None
+
+
+def is_here(store: CacheStore | None) -> bool:
+    """Whether *store* has its answers on this machine, and notes beside them."""
+    return not isinstance(store, RedisCacheStore)
 
 
 def open_throwaway_cache(

@@ -64,6 +64,16 @@ def test_certificates_that_nobody_would_look_at_are_refused(tmp_path, url, ca, w
     assert refused.value.id == "E875"
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("answers", "answers"), ("claims", "claims"), ("off", "off"), ("true", "answers")],
+)
+def test_what_of_the_cache_is_shared(tmp_path, written, meant):
+    (tmp_path / "mine.yaml").write_text(f"cache: {{shared: {written}}}\n")
+    assert loaded(tmp_path, named="mine.yaml").settings.cache.shared == meant
+    assert loaded(tmp_path).settings.cache.shared == "off"
+
+
 def test_each_account_and_each_api_has_keys_of_its_own():
     plain = SharedSettings("redis://h", "h:6379")
     named = SharedSettings("redis://h", "h:6379", account="team-a")

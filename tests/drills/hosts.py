@@ -73,6 +73,9 @@ class Host:
         self.folder = stage.folder / name
         self.folder.mkdir()
         self._stage = stage
+        # The run that finds the price stands on the machine of another one: a server
+        # that has lost its memory hears of it, then.
+        self._state = stage.folder / f"state-{'h0' if name == 'first' else name}"
         lines = [{"id": f"r{n}", "prompt": f"{texts} {n}"} for n in range(rows)]
         (self.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
         self.rows = {line["id"]: line["prompt"] for line in lines}
@@ -88,7 +91,7 @@ class Host:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path])),
             "HOME": str(self.folder),
-            "CLAUDEBATCH_STATE_DIR": str(self.folder / "state"),
+            "CLAUDEBATCH_STATE_DIR": str(self._state),
             "CLAUDEBATCH_CACHE_DIR": str(self.folder / "cache"),
             "CLAUDEBATCH_SHARED": self._stage.shared_url,
             "ANTHROPIC_BASE_URL": self._stage.api.url,
@@ -148,7 +151,7 @@ class Stage:
         self.redis = OwnServer(folder)
         self._aof = ("--appendonly", "yes") if aof else ()
         self.redis.start(*self._aof)
-        self.api = Served(use_all_max_tokens=True, **api)
+        self.api = Served(**{"use_all_max_tokens": True, **api})
         self.config = folder / "settings.yaml"
         self.shared_url = self.redis.url
         self.hosts: list[Host] = []
@@ -351,9 +354,10 @@ def race(
 
 def claims(rows: int) -> Outcome:
     """Two hosts have the same rows and share answers; one dies while it asks."""
-    with stage(latency="fixed:0.3") as made:
+    # Answers that are cut off would not be kept, and so not shared.
+    with stage(latency="fixed:0.3", use_all_max_tokens=False) as made:
         made.price_of_a_row()
-        made.configure(NO_CAP, "cache: {shared: true}\nconcurrency: 8\n")
+        made.configure(NO_CAP, "cache: {shared: answers}\nconcurrency: 8\n")
         dies, lives = (made.host(name, rows, texts="same") for name in ("dies", "lives"))
         made.watch()
         dies.start()

@@ -1,5 +1,5 @@
-"""The drill over several hosts in its short form, with processes that are forked; all of
-it: `python -m tests.drills.hosts --all`.
+"""The drill over several hosts in its short form, with processes that are forked; all
+of it: `python -m tests.drills.hosts --all`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.world import prompts
 from tests.support.redis_servers import OwnServer, needs_redis_server
 
@@ -9,13 +11,14 @@ HAIKU = "claude-haiku-5-5"
 
 
 @needs_redis_server
-def test_hosts_with_the_same_rows_at_once_pay_each_of_them_once(world, processes, serve):
+@pytest.mark.parametrize("mode", ["answers", "claims"])
+def test_hosts_with_the_same_rows_at_once_pay_each_of_them_once(world, processes, serve, mode):
     api = serve(latency="fixed:0.1")
     server = OwnServer(world.folder)
     server.start()
     try:
         world.environment["CLAUDEBATCH_SHARED"] = server.url
-        world.configure("cache: {shared: true}\n")
+        world.configure(f"cache: {{shared: {mode}}}\n")
         world.write("in.jsonl", prompts(30))
         runs = []
         for name in "ab":

@@ -5,6 +5,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from claudebatch.core.domain import Reply
 
@@ -38,6 +39,12 @@ class CachePolicy:
         return ""
 
 
+Sharing: TypeAlias = Literal["answers", "claims", "off"]
+"""answers: they stand there, for all hosts; claims: who asks, and each answer for as
+long as others may wait for it; off: nothing.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
     """The response cache of one machine, as a run may use it."""
@@ -48,8 +55,8 @@ class CacheSettings:
     size_bytes: int = 2 * 2**30
     """Beyond it the oldest answers are dropped."""
     policy: CachePolicy = CachePolicy()
-    shared: bool = False
-    """At the shared server, where there is one, for all hosts."""
+    shared: Sharing = "off"
+    """What of it stands at the shared server, where there is one."""
 
     @property
     def of_rehearsal(self) -> CacheSettings:

@@ -15,6 +15,7 @@ import pytest
 
 from claudebatch.core.notice import Notice
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.handed_over import HandedOver
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.redis_store import RedisCacheStore
 from claudebatch.layers.response_cache.store import CacheStore
@@ -84,8 +85,26 @@ class Redis:
         self._exit.close()
 
 
-Kind = Disk | Server | Redis
-PLACES: dict[str, Callable[[Path], Kind]] = {"disk": Disk, "server": Server, "redis": Redis}
+class Handing:
+    """A disk, and claims in a real Redis."""
+
+    def __init__(self, folder: Path) -> None:
+        self._disk, self._redis = Disk(folder), Redis(folder)
+        self.notices = self._disk.notices
+        self.breaks = self._disk.breaks
+        self.close = self._redis.close
+
+    def open(self) -> CacheStore:
+        return HandedOver(self._disk.open(), self._redis.open())  # type: ignore[arg-type]
+
+
+Kind = Disk | Server | Redis | Handing
+PLACES: dict[str, Callable[[Path], Kind]] = {
+    "disk": Disk,
+    "server": Server,
+    "redis": Redis,
+    "handing": Handing,
+}
 WRAPPERS: dict[str, Callable[[CacheStore], CacheStore]] = {
     "plain": lambda store: store,
     "look-ahead": LookAheadCache,
@@ -129,7 +148,7 @@ async def place(
     place = Place(kind, wrapped)
     yield place
     await place.close()
-    if isinstance(kind, Redis):
+    if isinstance(kind, Redis | Handing):
         kind.close()
 
 

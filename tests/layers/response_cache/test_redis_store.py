@@ -12,11 +12,12 @@ import pytest
 
 from claudebatch.core.drain import Drain
 from claudebatch.core.message import parse_message
+from claudebatch.layers.response_cache.handed_over import HANDED_OVER_S, HandedOver
 from claudebatch.layers.response_cache.layer import ResponseCache
 from claudebatch.layers.response_cache.redis_store import RedisCacheStore
 from claudebatch.layers.response_cache.settings import CachePolicy
 from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
-from tests.support.scripted import ScriptedClient, make_call, make_reply, rate_limited
+from tests.support.scripted import MemoryCache, ScriptedClient, make_call, make_reply, rate_limited
 from tests.support.virtual import now, virtual
 
 pytestmark = needs_redis
@@ -51,7 +52,7 @@ def hosts() -> Iterator[Hosts]:
             server.close()
 
 
-def layer(store: RedisCacheStore) -> ResponseCache:
+def layer(store: RedisCacheStore | HandedOver) -> ResponseCache:
     return ResponseCache(
         key=lambda call: "same",
         store=store,
@@ -73,6 +74,28 @@ async def test_equal_prompts_of_all_hosts_are_sent_once(hosts):
     assert len({reply.text for reply in replies}) == 1
     waited = sorted(round(server.waits.answers_s) for server in hosts.servers)
     assert waited == [0, 45, 45, 45]
+    for store in stores:
+        await store.close()
+
+
+@virtual
+async def test_handed_over_an_answer_is_kept_by_each_machine_and_for_a_minute_by_the_server(hosts):
+    disks = [MemoryCache() for _ in range(3)]
+    stores = [HandedOver(disk, hosts.store(ttl_s=HANDED_OVER_S)) for disk in disks]
+    client = ScriptedClient(takes_s=45.0)
+    first, second = await asyncio.gather(
+        *(layer(store)(make_call(row=row), client) for row, store in enumerate(stores[:2]))
+    )
+    assert len(client.sent) == 1 and (first.source, second.source) == ("api", "cache")
+    assert disks[0].kept == disks[1].kept and len(disks[0].kept) == 1
+    assert 0 < hosts.redis().ttl(f"{hosts.prefix}:answers:of:same") <= HANDED_OVER_S
+    # Found here, without a question to the server.
+    hosts.servers[1].away = True
+    again = await layer(stores[1])(make_call(row=7), client)
+    assert again.source == "cache" and len(client.sent) == 1
+    hosts.redis().delete(f"{hosts.prefix}:answers:of:same")  # a minute later
+    late = await layer(stores[2])(make_call(row=8), client)
+    assert late.source == "api" and len(client.sent) == 2, "it is nobody's index"
     for store in stores:
         await store.close()
 
