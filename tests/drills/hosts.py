@@ -162,11 +162,12 @@ class Stage:
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._watched)
 
-    def configure(self, cap: int, more: str = "") -> None:
+    def configure(self, cap: int, more: str = "", *, max_tokens: int = 100) -> None:
         """What all runs are told."""
         self.cap = cap
         self.config.write_text(
-            "limits: {tier: auto}\nretry: {base_s: 0.01, cap_s: 0.1}\nmax_tokens: 100\n"
+            "limits: {tier: auto}\nretry: {base_s: 0.01, cap_s: 0.1}\n"
+            f"max_tokens: {max_tokens}\n"
             f"budget: {{day: {cap / 10**12:.12f}}}\n{more}"
         )
 
@@ -357,7 +358,7 @@ def claims(rows: int) -> Outcome:
     # Answers that are cut off would not be kept, and so not shared.
     with stage(latency="fixed:0.3", use_all_max_tokens=False) as made:
         made.price_of_a_row()
-        made.configure(NO_CAP, "cache: {shared: answers}\nconcurrency: 8\n")
+        made.configure(NO_CAP, "cache: {shared: answers}\nconcurrency: 8\n", max_tokens=4000)
         dies, lives = (made.host(name, rows, texts="same") for name in ("dies", "lives"))
         made.watch()
         dies.start()
