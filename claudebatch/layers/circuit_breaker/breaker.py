@@ -202,7 +202,11 @@ class Breaker:
         return not self._probes_won and self._dark.saves_last(now, left, self._policy)
 
     def _last_in(self, now: float, row: int) -> float:
-        return self._dark.last_in(now, self._bad_rows.failed_at(row))
+        failed_at = self._bad_rows.failed_at(row)
+        if self.blameless or self._may_be_bad_rows():
+            # The rows are the likelier fault, and must come to their end soon.
+            failed_at = min(failed_at, self._dark.since)
+        return self._dark.last_in(now, failed_at)
 
     def _others_ask(self, now: float) -> bool:
         return (
