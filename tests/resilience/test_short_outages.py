@@ -2,8 +2,7 @@
 `max_attempts`.
 
 Seconds beyond the outage, before and now, of 20 rows that are left of 80 (8 in flight,
-529s); in brackets the rows that failed for it. `python -m tests.drills.short_files`
-draws all of them:
+529s); in brackets the rows that failed for it:
 
 | outage | 2 attempts | 3 | 8 |
 |---|---|---|---|
