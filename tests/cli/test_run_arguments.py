@@ -37,6 +37,9 @@ OF_THE_COMMAND = {
     "log",
     "log_prompts",
     "no_progress",
+    # From where it sends.
+    "processes",
+    "engine",
     # Another word for `--via batch`, and a time that is read into seconds.
     "batch",
     "deadline",

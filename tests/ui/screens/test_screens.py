@@ -17,7 +17,9 @@ FILES = sorted(path.name for path in FOLDER.glob("*.txt"))
 # Words of the architecture, and words that were given up for others.
 _NOT_ON_SCREENS = re.compile(
     r"\b(breaker|probe|drain|lane|dearest|mend|mended|finished before|in this session"
-    r"|from earlier|0 cached|0 shared|0 failed|0 pending|0 retries|nobody|route|shared)\b"
+    r"|from earlier|0 cached|0 shared|0 failed|0 pending|0 retries|nobody|route"
+    # The command, and what it looks at.
+    r"|(?<!^  )shared(?! server))\b"
 )
 
 
