@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
 from claudebatch.layers.circuit_breaker.dark_time import DarkTime
 from claudebatch.layers.circuit_breaker.settings import (
+    FEW_ROWS,
     MANY_ATTEMPTS,
     SERVED_PER_ROW_LEFT,
     BreakerPolicy,
@@ -244,7 +245,7 @@ class Breaker:
 
     def _probe_wait_s(self, now: float) -> float:
         left = self._rows_left()
-        if left is None or self._may_be_bad_rows():
+        if left is None or left > FEW_ROWS or self._may_be_bad_rows():
             return self._policy.wait_open_s / (_HASTE if self._may_be_bad_rows() else 1)
         return self._dark.probe_wait_s(now, left, self._policy)
 

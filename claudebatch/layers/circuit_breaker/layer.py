@@ -12,7 +12,7 @@ from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.tries import Outages, RowTries, has_left
 from claudebatch.layers.circuit_breaker.breaker import Breaker, BreakerState, Permit
-from claudebatch.layers.circuit_breaker.settings import MANY_ATTEMPTS, BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import FEW_ROWS, MANY_ATTEMPTS, BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict
 
 
@@ -79,7 +79,7 @@ class CircuitBreaker:
         before = breaker.state
         self._record(pool, breaker, permit, "slow" if slow else "served", call)
         # Many would be a clump, and come back one by one.
-        if breaker.trouble_over and self._rows_left(pool) is not None:
+        if breaker.trouble_over and self._few_left(pool):
             self._wake_all()
         # Limits that grew while nothing was sent would let a clump go at once.
         if before != "closed" and breaker.state == "closed" and self._back is not None:
@@ -108,8 +108,12 @@ class CircuitBreaker:
             open_for_s=0.0 if breaker.state == "closed" else now - breaker.served_at,
             too_early=breaker.state == "closed",
             unproven=not breaker.proven,
-            few=self._rows_left(pool) is not None,
+            few=self._few_left(pool),
         )
+
+    def _few_left(self, pool: str) -> bool:
+        left = self._rows_left(pool)
+        return left is not None and left <= FEW_ROWS
 
     async def _send(
         self, pool: str, breaker: Breaker, permit: Permit, call: Call, call_next: Handler

@@ -20,6 +20,11 @@ ALL_LAST_AFTER_S = 300.0
 do: an outage of five minutes should lose few rows, and bad rows must come to their end.
 """
 
+FEW_ROWS = 64
+"""So many rows that are left are asked sooner, and all at once when their pool serves
+again. More would be a storm, and have attempts enough for the usual pace.
+"""
+
 MANY_ATTEMPTS = 1000
 """Of a row that has not failed yet."""
 
