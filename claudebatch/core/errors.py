@@ -227,14 +227,7 @@ class CircuitOpen(AttemptError):
     """The pool's breaker is open; nothing was sent, and the API asked for no wait."""
 
     def __init__(
-        self,
-        pool: str,
-        *,
-        probe_in_s: float,
-        open_for_s: float,
-        unproven: bool = False,
-        few: bool = False,
-        too_early: bool = False,
+        self, pool: str, *, probe_in_s: float, open_for_s: float, unproven: bool = False
     ) -> None:
         super().__init__(
             f"{pool} keeps failing; the next try is in {probe_in_s:.0f} s",
@@ -251,10 +244,6 @@ class CircuitOpen(AttemptError):
         """It has served nothing in this session: it may be out, or the first rows may
         be such that always fail.
         """
-        self.few = few
-        """No more rows are to come for it: those that wait are no crowd."""
-        self.too_early = too_early
-        """The pool is not shut: this row's last attempt is only not to be made yet."""
 
 
 # Not an `AttemptError`: no layer may take it for the fault of one row and try again.

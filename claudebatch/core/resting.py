@@ -23,8 +23,6 @@ class Resting:
         self._rows: Counter[str] = Counter()
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None
-        # Rows that wait for a pool to serve again.
-        self._asleep: dict[int, Callable[[], None]] = {}
         # And who knows how many rows a lane has left, and how many it may send at once
         # (the engine).
         self.count_left: Callable[[str], int | None] = lambda lane: None
@@ -56,18 +54,8 @@ class Resting:
         self.on_rest(lane)
         return True
 
-    def sleeps(self, row: int, ring: Callable[[], None]) -> None:
-        """*row* waits for a pool to serve again; *ring* ends its wait, until `over`."""
-        self._asleep[row] = ring
-
-    def wake_all(self) -> None:
-        """A pool serves again: nobody need wait any longer."""
-        for ring in tuple(self._asleep.values()):
-            ring()
-
     def over(self, row: int) -> None:
         """It sends again, or is finished; no matter whether it was at rest."""
-        self._asleep.pop(row, None)
         lane, size = self._held.pop(row, ("", 0))
         if lane:
             self._rows[lane] -= 1

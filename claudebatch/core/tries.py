@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from claudebatch.core.answer_form import UnfitAnswers
-from claudebatch.core.errors import AttemptError, PathFault
+from claudebatch.core.errors import AttemptError
 
 _NONE: Mapping[str, int] = {}
 
@@ -37,15 +37,15 @@ class RowTries:
     """
 
     __slots__ = (
-        "_asked",
         "_bad",
         "_earlier",
         "_earlier_own",
         "_failed",
-        "attempts_left",
+        "_own",
         "last",
         "limited",
         "limited_since",
+        "on_last",
         "over",
         "sent",
         "shown_bad",
@@ -67,16 +67,16 @@ class RowTries:
         self._earlier = earlier
         self._earlier_own = own
         self._bad = bad
-        # Mutable, changed by the retry layer: when attempts failed in this session, and
-        # whether they had left; how many count in any case and how many were sent; the
-        # last error of each model, and of those that are given up.
-        self._failed: dict[str, list[tuple[float, bool]]] = {}
-        self._asked: Counter[str] = Counter()
+        # Mutable, changed by the retry layer: when attempts failed in this session, how
+        # many were sent, the last error of each model, and of those that are given up.
+        self._failed: dict[str, list[float]] = {}
+        self._own: Counter[str] = Counter()
         self.sent: dict[str, int] = {}
         self.last: dict[str, AttemptError] = {}
         self.over: dict[str, AttemptError] = {}
-        # How many attempts are left at a model that has failed: by the retry layer.
-        self.attempts_left: dict[str, int] = {}
+        # Models with one attempt left, if the next failure is the row's: by the retry
+        # layer.
+        self.on_last: set[str] = set()
         # Models that failed the row again while they served others: told by the
         # breaker.
         self.shown_bad: set[str] = set(bad)
@@ -99,47 +99,30 @@ class RowTries:
         """Whether an attempt at *model* has failed, in whatever session."""
         return self.earlier(model) > 0 or self.was_bad(model) or model in self._failed
 
-    def fail(self, model: str, at: float, error: AttemptError, *, alone: bool = True) -> None:
-        """An attempt at *model* failed, at the moment *at*; *alone*: no other model may
-        take the row.
-        """
+    def fail(self, model: str, at: float, error: AttemptError) -> None:
+        """An attempt at *model* failed, at the moment *at*."""
+        self._failed.setdefault(model, []).append(at)
+        self._own[model] += is_own(error)
         self.last[model] = error
-        self._failed.setdefault(model, []).append((at, has_left(error)))
-        self._asked[model] += is_counted(error, alone=alone)
 
-    def asked(self, model: str) -> int:
-        """How often *model* was asked in vain, outages included: in this session, and
-        as single rows fail in earlier ones.
+    def own(self, model: str) -> int:
+        """How many attempts at *model* failed as single rows do, whatever was the cause
+        then.
         """
-        return max(self.earlier(model), self._earlier_own.get(model, 0)) + self._asked[model]
+        return max(self.earlier(model), self._earlier_own.get(model, 0)) + self._own[model]
 
     def counted(self, model: str, in_outage: Callable[[float], bool]) -> int:
-        """How many attempts at *model* count: all that left and did not fail in an
-        outage. Of a row that is shown to be bad all do.
+        """How many attempts at *model* count: all that did not fail in an outage. Those
+        of a row that is shown to be bad do, too.
         """
         failed = self._failed.get(model, ())
         all_count = model in self.shown_bad
-        return self.earlier(model) + sum(
-            all_count or (left and not in_outage(at)) for at, left in failed
-        )
+        return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
 
 
-def is_counted(error: AttemptError, *, alone: bool) -> bool:
-    """Whether an attempt counts, outage or not; *alone*: no other model may take the
-    row.
-    """
-    # With a chain, an outage hands the row over instead of asking for it again.
-    as_rows_fail = error.may_be_rows or not error.unavailable
-    # What somebody else answered, the API was not asked.
-    asked = has_left(error) and not isinstance(error, PathFault)
-    return as_rows_fail or (alone and asked)
-
-
-def has_left(error: AttemptError) -> bool:
-    """Whether a request was sent at all, as far as is known: without a connection it
-    was not.
-    """
-    return error.type != "connection_error" or error.may_be_billed
+def is_own(error: AttemptError) -> bool:
+    """Whether an attempt failed as those of single rows do."""
+    return error.may_be_rows or not error.unavailable
 
 
 class Outages:

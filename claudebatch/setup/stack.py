@@ -217,7 +217,6 @@ def _circuit_breaker(parts: Parts, pools: Pools, outages: Outages) -> CircuitBre
         # A pool that comes back meets all of its rows at once: it starts gently.
         back=pools.restart,
         rows_left=parts.resting.left,
-        wake_all=parts.resting.wake_all,
     )
 
 

@@ -28,8 +28,6 @@ class BadRows:
         # sent that was answered. Answers to earlier calls come in during an outage too.
         self._failed: dict[int, _Failures] = {}
         self._bad: dict[int, _Failures] = {}
-        # Forgiven when the breaker opened, until it closes.
-        self._forgiven: dict[int, _Failures] = {}
         self._answered_sent = -math.inf
 
     def is_bad(self, row: int) -> bool:
@@ -41,12 +39,8 @@ class BadRows:
 
     def has_failed(self, row: int, since: float) -> bool:
         """Whether *row* has failed after *since*."""
-        return self.failed_at(row) > since
-
-    def failed_at(self, row: int) -> float:
-        """When *row* failed last; minus infinity: never, as far as is known."""
         failed = self._bad.get(row) or self._failed.get(row)
-        return -math.inf if failed is None else failed.last
+        return failed is not None and failed.last > since
 
     def failing(self, since: float) -> frozenset[int]:
         """The rows that have failed after *since*."""
@@ -92,24 +86,8 @@ class BadRows:
 
     def forgive(self, since: float) -> None:
         """The pool serves nobody *since*: what failed only then failed with it."""
-        self._forgiven = {}
         for rows in (self._bad, self._failed):
             for row, failed in list(rows.items()):
                 # Those of earlier sessions were proven there.
                 if failed.first_sent >= since and failed.first_sent > -math.inf:
-                    self._forgiven[row] = rows.pop(row)
-
-    def convict(self, sent_at: float, now: float) -> None:
-        """A call of before, sent at *sent_at*, is answered all the same: what failed
-        that was sent no later was forgiven too soon.
-        """
-        both = (*self._forgiven.items(), *self._failed.items())
-        proven = {row for row, failed in both if failed.first_sent <= sent_at}
-        self.all_bad(proven, now)
-        for row in proven:
-            self._forgiven.pop(row, None)
-
-    def unexplained(self, since: float) -> int:
-        """How many rows have failed after *since* that are not bad, forgiven or not."""
-        both = (*self._failed.items(), *self._forgiven.items())
-        return len({row for row, failed in both if failed.last > since and row not in self._bad})
+                    del rows[row]

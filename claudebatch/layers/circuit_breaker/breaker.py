@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
-from claudebatch.layers.circuit_breaker.dark_time import DarkTime
 from claudebatch.layers.circuit_breaker.settings import (
-    FEW_ROWS,
-    MANY_ATTEMPTS,
+    LAST_ATTEMPT_AFTER_S,
     SERVED_PER_ROW_LEFT,
     BreakerPolicy,
 )
@@ -85,13 +83,9 @@ class Breaker:
         # Open: when a row last asked that has not failed since then.
         self._fresh_at = -math.inf
         self._bad_rows = BadRows()
-        self._dark = DarkTime()
-        # How many calls were served.
+        # How many calls were served, and when one last failed as no bad row does.
         self._served = 0
-        # Open: the generation of the calls that were sent before, and whether more rows
-        # were to come then.
-        self._shut_after = -1
-        self._more_to_come = False
+        self._pools_fault_at = -math.inf
         # Rows that failed in what was taken for an outage; those that made it open the
         # last time.
         self._failed_before: frozenset[int] = frozenset()
@@ -102,8 +96,6 @@ class Breaker:
         """Open: since when nothing was served that was sent later."""
         self.blameless = False
         """Whether only bad rows are left: see `_only_bad_rows_left`."""
-        self.trouble_over = False
-        """Whether the last call that was served shows that the pool serves again."""
 
     def was_bad(self, row: int, now: float) -> None:
         """*row* failed in an earlier session, while others were served."""
@@ -123,41 +115,29 @@ class Breaker:
             return False
         return (not self.proven or self._may_be_bad_rows()) and self._fresh_ask(now)
 
-    def admits(
-        self, now: float, row: int = _NO_ROW, *, attempts_left: int = MANY_ATTEMPTS
-    ) -> Permit | None:
+    def admits(self, now: float, row: int = _NO_ROW, *, on_last: bool = False) -> Permit | None:
         """Ask to send now: a permit to give back with the outcome, or None while the
-        pool is left alone. *attempts_left*: so many the row has.
+        pool is left alone. *on_last*: it is the row's last attempt.
 
         A bad row is no probe. Where only bad rows still ask, there is nobody left whom
         an open breaker would serve: it closes, and they come to their end.
         """
-        on_last = attempts_left == 1
         if self.state != "closed" and self._only_bad_rows_left(now):
             self._blame_rows(now)
-        # The last answer of those sent before may have come after the last failure.
-        if self.state == "closed" and on_last and not self.blameless and self._all_left_fail(now):
-            self._open(now)
         bad = self.state != "closed" and self._bad_rows.is_bad(row)
         if bad and not self._others_ask(now):
             self._become("closed")
         if self.state == "closed":
-            too_early = on_last and self._last_in(now, row) > 0
-            return None if too_early else Permit(self._generation, now)
+            return Permit(self._generation, now)
         if bad:
             return None
         self._asked_at = now
-        self._dark.asks(row, now, attempts_left)
-        if self._more_to_come and self._rows_left() is not None:
-            self._more_to_come = False
-            self._probe_at = min(self._probe_at, now + self._probe_wait_s(now))
         if self.opens_in(now) > 0 or (on_last and self._saves_last(now)):
             return None
-        self._dark.leaves(row)
         if self.state == "open":
             self._become("half-open")
         self._probes_out += 1
-        self._probe_at = now + self._probe_wait_s(now)
+        self._probe_at = now + self._probe_wait_s()
         return Permit(self._generation, now)
 
     def leaves(self, permit: Permit, now: float) -> bool:
@@ -186,28 +166,15 @@ class Breaker:
             return _LOOK_AGAIN_S
         return 0.0 if self._probes_won else max(0.0, self._probe_at - now)
 
-    def asks_again_in(self, now: float, row: int, *, attempts_left: int = MANY_ATTEMPTS) -> float:
+    def asks_again_in(self, now: float, row: int, *, on_last: bool = False) -> float:
         """Seconds until *row*, which was not admitted, may ask again."""
-        if self.state == "closed":
-            return self._last_in(now, row)
         wait_s = self.opens_in(now)
         # Not admitted while a probe may go, it must not spin.
-        if self._bad_rows.is_bad(row):
-            return max(wait_s, self._policy.wait_open_s)
-        if attempts_left == 1 and self._saves_last(now):
-            wait_s = max(wait_s, self._dark.last_in(now)) or self._policy.wait_open_s
-        return wait_s
+        waits = self._bad_rows.is_bad(row) or (on_last and self._saves_last(now))
+        return max(wait_s, self._policy.wait_open_s) if waits else wait_s
 
     def _saves_last(self, now: float) -> bool:
-        left = self._rows_left()
-        return not self._probes_won and self._dark.saves_last(now, left, self._policy)
-
-    def _last_in(self, now: float, row: int) -> float:
-        failed_at = self._bad_rows.failed_at(row)
-        if self.blameless or self._may_be_bad_rows():
-            # The rows are the likelier fault, and must come to their end soon.
-            failed_at = min(failed_at, self._dark.since)
-        return self._dark.last_in(now, failed_at)
+        return not self._probes_won and now - self.served_at < LAST_ATTEMPT_AFTER_S
 
     def _others_ask(self, now: float) -> bool:
         return (
@@ -235,7 +202,7 @@ class Breaker:
         return (
             left is not None
             and self.proven
-            and not self._dark.blames_pool
+            and self._pools_fault_at < self.served_at
             and self._served >= SERVED_PER_ROW_LEFT * left
         )
 
@@ -243,11 +210,8 @@ class Breaker:
         self._bad_rows.all_bad(self._opened_by | self._bad_rows.failing(self._good_at), now)
         self._become("closed", blameless=True)
 
-    def _probe_wait_s(self, now: float) -> float:
-        left = self._rows_left()
-        if left is None or left > FEW_ROWS or self._may_be_bad_rows():
-            return self._policy.wait_open_s / (_HASTE if self._may_be_bad_rows() else 1)
-        return self._dark.probe_wait_s(now, left, self._policy)
+    def _probe_wait_s(self) -> float:
+        return self._policy.wait_open_s / (_HASTE if self._may_be_bad_rows() else 1)
 
     def record(
         self,
@@ -257,26 +221,29 @@ class Breaker:
         row: int,
         *,
         may_be_rows: bool = False,
-        sent: bool = True,
     ) -> bool:
         """A call came back; returns whether its row has failed before by its own fault,
         as far as is known now. A call that was admitted before the last change of state
-        decides nothing any more. *may_be_rows*: single rows fail in this way, too;
-        *sent*: the request had left.
+        decides nothing any more. *may_be_rows*: single rows fail in this way, too.
         """
         current = permit.generation == self._generation
         if verdict == "failed":
-            self._dark.failed(now, may_be_rows=may_be_rows, sent=sent)
-            if may_be_rows and self._fails_beside_answers(permit, row):
-                self._bad_rows.all_bad([row], now)
+            if not may_be_rows:
+                self._pools_fault_at = now
             rows_own = self._bad_rows.failed(row, permit.sent_at, now)
             again = self.state == "closed" and row in self._failed_before
         else:
             again = False
-            rows_own = self._take_in(permit, row, now)
+            proves = current and self.state == "closed"
+            rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
+            self._served += 1
+            self._opened_by = frozenset()
+            self._failed_before -= {row}
+            self.blameless = False
+            self._good_at = max(self._good_at, permit.sent_at)
+            self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
+            self.served_at = now
         if not current:
-            if verdict != "failed":
-                self._reconsider(permit, now)
             return rows_own or again
         self._is_back(permit)
         if rows_own and (self.state == "closed" or verdict == "failed"):
@@ -290,25 +257,9 @@ class Breaker:
                 self._failed_since += (permit.sent_at,)
             # Its own call must be a bad one: a good one is no reason to leave the pool
             # alone.
-            if verdict != "served" and (
-                self._is_bad(now, may_be_rows=may_be_rows) or self._all_left_fail(now)
-            ):
+            if verdict != "served" and self._is_bad(now, may_be_rows=may_be_rows):
                 self._open(now)
         return rows_own or again
-
-    def _take_in(self, permit: Permit, row: int, now: float) -> bool:
-        """A call was served; returns whether its row was bad."""
-        proves = permit.generation == self._generation and self.state == "closed"
-        rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
-        self.trouble_over = self._dark.served(permit.sent_at, now)
-        self._served += 1
-        self._opened_by = frozenset()
-        self._failed_before -= {row}
-        self.blameless = False
-        self._good_at = max(self._good_at, permit.sent_at)
-        self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
-        self.served_at = now
-        return rows_own
 
     def forget(self, permit: Permit, *, sent: bool) -> None:
         """A call came back and says nothing about the pool (called off, refused for its
@@ -370,56 +321,18 @@ class Breaker:
         in_a_row = max(unheard, self._policy.failures_in_a_row if may_be_rows else 0)
         return self._by_return.bad >= out and len(self._failed_since) >= in_a_row
 
-    def _fails_beside_answers(self, permit: Permit, row: int) -> bool:
-        """Whether *row* failed before another was served, and right after it again: of
-        a short file nobody else may be left to tell it from an outage.
-        """
-        right_after = self._good_at <= permit.sent_at <= self.served_at + _YOUNG_S
-        failed_at = self._bad_rows.failed_at(row)
-        before = row in self._failed_before or -math.inf < failed_at < self._good_at
-        return self.proven and right_after and before and self._rows_left() is not None
-
-    def _reconsider(self, permit: Permit, now: float) -> None:
-        """A call is served that was sent before the breaker opened: where it was sent
-        after those that failed, they are bad rows, and few slow answers were all that
-        was missing. In a short file nobody else may ever tell.
-        """
-        shut = self.state != "closed" and not self._probes_won
-        if not shut or permit.generation != self._shut_after or self._rows_left() is None:
-            return
-        self._bad_rows.convict(permit.sent_at, now)
-        needed = self._policy.outage_rows(self._bad_rows.active(now))
-        if self._bad_rows.unexplained(permit.sent_at) < needed:
-            self.out_since = now
-            self._become("closed")
-
-    def _all_left_fail(self, now: float) -> bool:
-        """Whether every row that is left has failed since the pool last served, and
-        none is out: few rows would use up their attempts before that were calls enough.
-        """
-        left = self._rows_left()
-        if left is None or self._out:
-            return False
-        failing = self._bad_rows.failing(self._good_at)
-        fresh = sum(not self._bad_rows.is_bad(row) for row in failing)
-        needed = self._policy.outage_rows(self._bad_rows.active(now))
-        return len(failing) >= left and fresh >= (needed if self._dark.sent else 1)
-
     def _open(self, now: float) -> None:
         if self._only_bad_rows_left(now):
             self._blame_rows(now)
             return
         if self.state == "closed":
             self._fresh_at = now if self.proven else -math.inf
-            self._shut_after = self._generation
             self._opened_by = self._bad_rows.failing(self._good_at)
             self._failed_before |= self._opened_by
             self.out_since = self._good_at
             self._asked_at = now
             self._bad_rows.forgive(self.out_since)
-        self._dark.shut_again(int(self.state != "closed"))
-        self._probe_at = now + self._probe_wait_s(now)
-        self._more_to_come = self._rows_left() is None
+        self._probe_at = now + self._probe_wait_s()
         self._become("open")
 
     def _become(self, state: BreakerState, *, blameless: bool = False) -> None:

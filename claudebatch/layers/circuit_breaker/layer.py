@@ -10,9 +10,9 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
-from claudebatch.core.tries import Outages, RowTries, has_left
+from claudebatch.core.tries import Outages, RowTries
 from claudebatch.layers.circuit_breaker.breaker import Breaker, BreakerState, Permit
-from claudebatch.layers.circuit_breaker.settings import FEW_ROWS, MANY_ATTEMPTS, BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict
 
 
@@ -29,11 +29,10 @@ class CircuitBreaker:
         outages: Outages | None = None,
         back: Callable[[str], Awaitable[None]] | None = None,
         rows_left: Callable[[str], int | None] = lambda pool: None,
-        wake_all: Callable[[], None] = lambda: None,
     ) -> None:
         """*outages* hears of every outage. *back* gets the name of a pool whose breaker
         has closed again, so that its limits can start gently. *rows_left* of a pool;
-        None: more are to come. *wake_all*: those that wait for a pool ask anew.
+        None: more are to come.
         """
         self._policy = policy
         self._pool_of = pool_of
@@ -42,7 +41,6 @@ class CircuitBreaker:
         self._outages = outages or Outages()
         self._back = back
         self._rows_left = rows_left
-        self._wake_all = wake_all
         # Mutable: one breaker per pool, made when the pool is first used; the permits
         # of the rows that are under way.
         self._breakers: dict[str, Breaker] = {}
@@ -62,11 +60,7 @@ class CircuitBreaker:
             breaker.was_bad(call.row, moment)
         permit = None
         if not breaker.gives_way(moment, call.row, failed=tries.has_failed(call.model)):
-            attempts_left = tries.attempts_left.get(call.model, MANY_ATTEMPTS)
-            if call.route.fallbacks and breaker.state == "closed":
-                # Another model takes the row: its last attempt need not be saved.
-                attempts_left = MANY_ATTEMPTS
-            permit = breaker.admits(moment, call.row, attempts_left=attempts_left)
+            permit = breaker.admits(moment, call.row, on_last=call.model in tries.on_last)
         self._report(pool, breaker, before)
         if permit is None:
             raise self._refused(pool, breaker, call, moment)
@@ -78,9 +72,6 @@ class CircuitBreaker:
         slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
         before = breaker.state
         self._record(pool, breaker, permit, "slow" if slow else "served", call)
-        # Many would be a clump, and come back one by one.
-        if breaker.trouble_over and self._few_left(pool):
-            self._wake_all()
         # Limits that grew while nothing was sent would let a clump go at once.
         if before != "closed" and breaker.state == "closed" and self._back is not None:
             await self._back(pool)
@@ -97,23 +88,13 @@ class CircuitBreaker:
             raise self._refused(pool, breaker, call, now)
 
     def _refused(self, pool: str, breaker: Breaker, call: Call, now: float) -> CircuitOpen:
-        left = (
-            MANY_ATTEMPTS
-            if call.tries is None
-            else call.tries.attempts_left.get(call.model, MANY_ATTEMPTS)
-        )
+        on_last = call.tries is not None and call.model in call.tries.on_last
         return CircuitOpen(
             pool,
-            probe_in_s=breaker.asks_again_in(now, call.row, attempts_left=left),
-            open_for_s=0.0 if breaker.state == "closed" else now - breaker.served_at,
-            too_early=breaker.state == "closed",
+            probe_in_s=breaker.asks_again_in(now, call.row, on_last=on_last),
+            open_for_s=now - breaker.served_at,
             unproven=not breaker.proven,
-            few=self._few_left(pool),
         )
-
-    def _few_left(self, pool: str) -> bool:
-        left = self._rows_left(pool)
-        return left is not None and left <= FEW_ROWS
 
     async def _send(
         self, pool: str, breaker: Breaker, permit: Permit, call: Call, call_next: Handler
@@ -128,8 +109,7 @@ class CircuitBreaker:
             # A 429 comes from an API that works: the limiter answers it, not the
             # breaker.
             if error.unavailable and not isinstance(error, RateLimited):
-                facts = {"may_be_rows": error.may_be_rows, "sent": has_left(error)}
-                self._record(pool, breaker, permit, "failed", call, **facts)
+                self._record(pool, breaker, permit, "failed", call, may_be_rows=error.may_be_rows)
             else:
                 breaker.forget(permit, sent=True)
             raise

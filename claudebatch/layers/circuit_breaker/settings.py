@@ -10,27 +10,10 @@ SERVED_PER_ROW_LEFT = 2
 were served before. In a small file an outage is the likelier cause.
 """
 
-FIRST_LAST_ATTEMPT_S = 6.0
-"""Seconds of trouble until the first row may be asked a last time: by then an outage of
-five seconds is over.
-"""
 
-ALL_LAST_AFTER_S = 300.0
-"""Seconds of trouble until all rows may be asked a last time that fail as single rows
-do: an outage of five minutes should lose few rows, and bad rows must come to their end.
-"""
-
-FEW_ROWS = 64
-"""So many rows that are left are asked sooner, and all at once when their pool serves
-again. More would be a storm, and have attempts enough for the usual pace.
-"""
-
-MANY_ATTEMPTS = 1000
-"""Of a row that has not failed yet."""
-
-FIRST_PROBE_S = 1.0
-"""Seconds until the first probe where no more rows are to come, doubled from there up
-to the usual wait: the few that are left make no storm, and a short outage ends soon.
+LAST_ATTEMPT_AFTER_S = 300.0
+"""Seconds without an answer until a row may be asked a last time while the breaker is
+open: an outage of five minutes may lose no row, and no row has more attempts for it.
 """
 
 

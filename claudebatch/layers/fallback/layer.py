@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Reply
-from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import (
     ApiUnavailable,
     AttemptError,
@@ -29,7 +28,6 @@ from claudebatch.core.tries import RowTries
 # After a pool reopens, waiting rows come back spread over this share of the wait, not
 # all at once.
 _SPREAD = 0.5
-_SPREAD_OF_FEW = 0.1
 _LATER = 0.5
 _SHORTEST_WAIT_S = 0.05
 
@@ -63,7 +61,7 @@ class Fallback:
         self,
         *,
         hop: Callable[[Call, str], Call],
-        sleep: Callable[[float, WakeUp], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[None]],
         rng: random.Random,
         emit: Emit,
         max_outage_s: float,
@@ -108,9 +106,7 @@ class Fallback:
                     # way bad ones, no probe would ever find out that the pool serves.
                     # A file may begin with hundreds of such.
                     self._resting.begin(call.row, self._lane_of(call.lane_as), len(call.body))
-                wake_up = WakeUp()
-                self._resting.sleeps(call.row, wake_up.ring)
-                await self._sleep(wait_s, wake_up)
+                await self._sleep(wait_s)
             finally:
                 self._resting.over(call.row)
 
@@ -119,7 +115,7 @@ class Fallback:
         that has *failed* lets others probe first.
         """
         share = _LATER + (1 - _LATER) * self._rng.random() if failed else self._rng.random()
-        spread_s = shut.probe_in_s * (1 + (_SPREAD_OF_FEW if shut.few else _SPREAD) * share)
+        spread_s = shut.probe_in_s * (1 + _SPREAD * share)
         # A wait beyond the limit would end the run that much later than was asked for.
         return max(_SHORTEST_WAIT_S, min(spread_s, self._max_outage_s - shut.open_for_s))
 
@@ -215,7 +211,6 @@ def _most_hopeful(failures: list[AttemptError | BudgetExhausted]) -> AttemptErro
             probe_in_s=min(error.probe_in_s for error in shut),
             open_for_s=min(error.open_for_s for error in shut),
             unproven=all(error.unproven for error in shut),
-            few=all(error.few for error in shut),
         )
     if not _another_may_help(failures[-1]):
         return failures[-1]

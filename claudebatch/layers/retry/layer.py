@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from claudebatch.core.domain import Call, Reply
-from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowLimited, RowTries, has_left, is_counted
+from claudebatch.core.tries import Outages, RowLimited, RowTries, is_own
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -42,7 +41,7 @@ class Retry:
         budget: RetryBudgetPolicy,
         *,
         pool_of: Callable[[str], str],
-        sleep: Callable[[float, WakeUp | None], Awaitable[None]],
+        sleep: Callable[[float], Awaitable[None]],
         now: Callable[[], float],
         rng: random.Random,
         emit: Emit,
@@ -87,18 +86,16 @@ class Retry:
             try:
                 reply = await call_next(call)
             except CircuitOpen as error:
-                # Nothing was sent.
-                _give_back(budget, turn)
-                turn = None
+                # Nothing was sent: the chain decides what happens next.
+                if turn is not None:
+                    budget.give_back(turn)
                 error.attempts = _made(tries, call)
-                await self._until_due(call, error)
-                continue
+                raise
             except AttemptError as error:
                 counts = self._take_in(call, tries, error)
                 if counts:
                     budget.failed(first=first)
                 delay = self._delay(call, tries, error, before)
-                wake_up = self._wake_up(call, error)
                 if delay is None or self._hands_over(call, error, budget):
                     raise
                 self._emit(
@@ -118,34 +115,12 @@ class Retry:
             # A pool that serves nobody must not be asked for ever more rows.
             if budget.serves or not counts or tries.was_bad(call.model):
                 self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
-            await self._sleep(delay, wake_up)
+            await self._sleep(delay)
             turn = await self._turn(call, budget) if counts else None
             if counts:
                 self._resting.over(call.row)
             # A row that met a 429 is at rest until its next request leaves. Were all
             # rows under way such that always meet one, no probe would ever be let in.
-
-    async def _until_due(self, call: Call, error: CircuitOpen) -> None:
-        """Wait until the row's last attempt may be made; a shut pool is raised: its
-        chain decides what happens next.
-        """
-        if not error.too_early:
-            raise error
-        self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
-        wait_s = max(SHORTEST_WAIT_S, error.probe_in_s)
-        await self._sleep(wait_s, self._woken(call))
-        self._resting.over(call.row)
-
-    def _wake_up(self, call: Call, error: AttemptError) -> WakeUp | None:
-        # What the API asked for is waited for. Our own wait is for a pool that may
-        # serve again sooner.
-        asked_for = error.retry_after is not None or isinstance(error, RateLimited)
-        return None if asked_for else self._woken(call)
-
-    def _woken(self, call: Call) -> WakeUp:
-        wake_up = WakeUp()
-        self._resting.sleeps(call.row, wake_up.ring)
-        return wake_up
 
     def _take_in(self, call: Call, tries: RowTries, error: AttemptError) -> bool:
         """Note that an attempt failed; returns whether it counts."""
@@ -154,7 +129,7 @@ class Retry:
             # The pool waits it out for all its rows; the call has not had its attempt
             # yet.
             return False
-        tries.fail(call.model, self._now(), error, alone=not call.route.fallbacks)
+        tries.fail(call.model, self._now(), error)
         return True
 
     def _end(self, call: Call, tries: RowTries, counted: int) -> None:
@@ -164,14 +139,14 @@ class Retry:
         last = tries.last.get(call.model)
         if last is None:
             return
-        asked = tries.asked(call.model)
-        if self._policy.used_up(max(counted, asked), last):
+        own = tries.own(call.model)
+        if self._policy.used_up(max(counted, own), last):
             tries.over[call.model] = last
             raise last
-        if is_counted(last, alone=not call.route.fallbacks):
-            tries.attempts_left[call.model] = self._policy.left(asked, last)
+        if is_own(last) and self._policy.used_up(own + 1, last):
+            tries.on_last.add(call.model)
         else:
-            tries.attempts_left.pop(call.model, None)
+            tries.on_last.discard(call.model)
 
     def _counted(self, call: Call, tries: RowTries) -> int:
         pool = self._pool_of(call.limited_as)
@@ -184,18 +159,14 @@ class Retry:
         """
         if isinstance(error, RateLimited):
             delay = self._delay_of_limited(call, tries, error)
-        elif not has_left(error) and call.model not in tries.shown_bad:
-            # No row is given up for what all get. How often it is tried is the
-            # breaker's to say, and when the longest outage is over.
-            delay = self._policy.wait_s(1, error, self._rng)
         else:
             # That it was the last one was settled then: an outage that its own failure
             # brings to light makes no room for one more, unless it was the only one.
             last = before > 0 and self._policy.used_up(before + 1, error)
             counted = before + 1 if last else self._counted(call, tries)
-            # No outage makes more of them than were promised.
-            if self._policy.used_up(tries.asked(call.model), error):
-                counted = tries.asked(call.model)
+            # No outage makes more of those that fail as a row's own.
+            if self._policy.used_up(tries.own(call.model), error):
+                counted = tries.own(call.model)
             delay = self._policy.delay(counted, error, self._rng)
         error.attempts = _made(tries, call)
         if delay is None:
@@ -251,7 +222,7 @@ class Retry:
                         )
                     )
                     reported = True
-                await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)), None)
+                await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))
         except BaseException:
             budget.give_back(turn)
             raise
@@ -260,11 +231,6 @@ class Retry:
             budget.give_back(turn)
             return None
         return turn
-
-
-def _give_back(budget: RetryBudget, turn: int | None) -> None:
-    if turn is not None:
-        budget.give_back(turn)
 
 
 def _made(tries: RowTries, call: Call) -> int:

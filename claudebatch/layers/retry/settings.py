@@ -50,15 +50,11 @@ class RetryPolicy:
         """
         if not error.retryable or self.used_up(attempt, error):
             return None
-        return self.wait_s(attempt, error, rng)
+        return self._wait_s(attempt, error, rng)
 
     def used_up(self, attempts: int, error: AttemptError) -> bool:
         """Whether no attempt is left after *attempts* that ended with *error*."""
-        return self.left(attempts, error) <= 0
-
-    def left(self, attempts: int, error: AttemptError) -> int:
-        """How many attempts are left after *attempts* that ended with *error*."""
-        return min(self.max_attempts, error.most_attempts or self.max_attempts) - attempts
+        return attempts >= min(self.max_attempts, error.most_attempts or self.max_attempts)
 
     def delay_of_limited(
         self, row: RowLimited, since_s: float, error: RateLimited, rng: random.Random
@@ -69,10 +65,9 @@ class RetryPolicy:
         least_s = self.limited_s if row.others_served else self.limited_alone_s
         if row.counts and 1 + row.times >= self.max_attempts and since_s >= least_s:
             return None
-        return self.wait_s(row.times, error, rng)
+        return self._wait_s(row.times, error, rng)
 
-    def wait_s(self, attempt: int, error: AttemptError, rng: random.Random) -> float:
-        """As `delay`, of a row that has attempts left."""
+    def _wait_s(self, attempt: int, error: AttemptError, rng: random.Random) -> float:
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
         return max(SHORTEST_WAIT_S, self._asked_s(error) + rng.uniform(0.0, backoff))
 

@@ -255,7 +255,7 @@ async def test_a_chain_is_only_out_when_none_of_its_models_serves():
 
 @virtual
 async def test_a_drain_ends_the_wait():
-    async def sleep(seconds: float, wake_up: object) -> None:
+    async def sleep(seconds: float) -> None:
         raise Draining("interrupted")
 
     waiting = Fallback(

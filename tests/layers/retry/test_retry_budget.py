@@ -203,7 +203,7 @@ async def test_who_is_called_off_in_the_line_gives_its_place_back():
 
 @virtual
 async def test_a_drain_ends_the_wait_in_the_line():
-    async def sleep(seconds: float, wake_up: object) -> None:
+    async def sleep(seconds: float) -> None:
         if seconds >= 0.5:
             raise Draining("interrupted")
         await asyncio.sleep(seconds)

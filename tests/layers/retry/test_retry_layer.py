@@ -56,7 +56,7 @@ def retry(
 ) -> tuple[Retry, list[float]]:
     slept: list[float] = []
 
-    async def sleep(seconds: float, wake_up: object) -> None:
+    async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
     return make_layer(policy, sleep=sleep, rng=rng or Highest(), emit=events.append), slept
@@ -244,7 +244,7 @@ async def test_what_is_no_attempts_failure_passes_through(error: Exception):
 
 
 async def test_a_drain_during_the_wait_ends_the_call():
-    async def sleep(seconds: float, wake_up: object) -> None:
+    async def sleep(seconds: float) -> None:
         raise Draining("interrupted")
 
     client = ScriptedClient([overloaded()])
