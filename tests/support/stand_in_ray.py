@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.virtual import in_no_thread
+
 
 class RayError(Exception):
     pass
@@ -147,6 +149,7 @@ class StandInRay(ModuleType):
 def stand_in(monkeypatch: pytest.MonkeyPatch, *hosts: str, fault: Any = None) -> StandInRay:
     """Put it in Ray's place."""
     ray = StandInRay(list(hosts), fault)
+    monkeypatch.setattr(asyncio, "to_thread", in_no_thread)
     for name, module in ray.modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     return ray

@@ -22,7 +22,7 @@ from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.known_spend import KnownSpend, known_spend
 from tests.support.budget_stores import DAY, NEXT, cap
 from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
-from tests.support.virtual import now, virtual
+from tests.support.virtual import in_no_thread, now, virtual
 
 pytestmark = needs_redis
 
@@ -71,7 +71,8 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts() -> Iterator[Hosts]:
+def hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
+    monkeypatch.setattr(asyncio, "to_thread", in_no_thread)
     with own_prefix() as prefix:
         made = Hosts(prefix)
         yield made
