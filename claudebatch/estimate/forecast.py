@@ -187,8 +187,10 @@ class Forecast:
             if (
                 expected.usage.total_input > call.size.input_bound
                 or expected.web_searches > call.size.web_searches_bound
+                or expected.usage.ephemeral_1h_input_tokens
             ):
-                # More than is possible. Not of every row: this runs for each.
+                # More than is possible, or written for longer than this row may ask.
+                # Not of every row: this runs for each.
                 cost = min(cost, worst(call))
         except UnknownPrice:
             return 0

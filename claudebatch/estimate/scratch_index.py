@@ -73,6 +73,11 @@ _GROUPS = (
     "SELECT chain, count(*), min(position), max(position) FROM plan"
     " WHERE length(chain) > 0 AND {sent} GROUP BY chain ORDER BY chain"
 )
+# Rows may ask for different times of the same beginning; the longest is kept.
+_KEEP = (
+    "INSERT INTO kept VALUES (?,?,?) ON CONFLICT (digest) DO UPDATE"
+    " SET ttl = max(ttl, excluded.ttl), rows = rows + excluded.rows"
+)
 # Chains whose share is known: rows of one stand near each other.
 _SHARES = 1_000
 _SENT = "NOT finished AND NOT cached AND NOT repeated"
@@ -187,7 +192,7 @@ class ScratchIndex:
             for shared in shared_beginnings(groups)
             if (seconds := ttl_s(shared, spacing))
         )
-        self._connection.executemany("INSERT INTO kept VALUES (?,?,?)", found)
+        self._connection.executemany(_KEEP, found)
 
     def kept_beginnings(self) -> int:
         """How many beginnings are written."""

@@ -90,7 +90,7 @@ class Served:
             pool_of=catalog.pool_of,
             now=time.monotonic,
             wall=lambda: datetime.now(UTC),
-            rng=random.Random(11),
+            rng=random.Random(self._settings.seed or 11),
             **held,
         )
         self._simulator.on_request = self.bodies.append

@@ -73,7 +73,8 @@ def test_those_of_a_simulator_that_was_started_anew_are_sent_again(
     first = batches(ends_after=100_000, marked=True)
     assert world.claudebatch(*BATCH, "--detach").code == 0
     old = first.url
-    second = batches(marked=True)
+    # Its batches have names of their own.
+    second = batches(marked=True, seed=12)
     # As if it listened at the address of the first one.
     journal = world.path("out.jsonl.claudebatch") / "journal.sqlite"
     renamed(str(journal), old, second.url)

@@ -69,7 +69,7 @@ AT_THE_END = (
     "base_events.py:close",
     "process_signals.py:left_loop",
     "line_display.py:done",
-    "main.py:_written",
+    "last_words.py:written",
     "threading.py:_shutdown",
     "atexit",
     "last",
@@ -133,7 +133,9 @@ def test_a_second_signal_right_after_the_first_has_a_code_too(ended, where):
     assert done.code in ({0} if where in AT_THE_END else {0, CODES[number]}), done.err
 
 
-@pytest.mark.parametrize("where", ["main.py:_written", "threading.py:_shutdown", "atexit", "last"])
+@pytest.mark.parametrize(
+    "where", ["last_words.py:written", "threading.py:_shutdown", "atexit", "last"]
+)
 def test_the_code_of_a_reached_cap_is_not_masked_in_the_last_moment(processes, serve, where):
     serve()
     processes.write("in.jsonl", prompts(ROWS, max_tokens=1000))

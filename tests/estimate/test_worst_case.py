@@ -79,6 +79,49 @@ histories = st.lists(
     ),
     max_size=4,
 )
+# One beginning, kept for five minutes by one row and for an hour by the other.
+TWO_TIMES = [
+    {"prompt": "word " * 9000, "model": HAIKU, "max_tokens": tokens, "cache_control": control}
+    for tokens, control in (
+        (1, {"type": "ephemeral"}),
+        (2, {"type": "ephemeral"}),
+        (3, {"type": "ephemeral", "ttl": "1h"}),
+        (4, {"type": "ephemeral", "ttl": "1h"}),
+    )
+]
+PAPER = {
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "a"},
+                {"type": "document", "source": {"type": "url", "url": "https://e.test/a.pdf"}},
+            ],
+        }
+    ],
+    "model": SONNET,
+    "max_tokens": 1,
+    "cache_control": {"type": "ephemeral"},
+    "system": "a",
+}
+# Others were written for an hour, at twice the price.
+FOR_AN_HOUR = [
+    PastAnswer(
+        SONNET,
+        "line",
+        1,
+        Usage(
+            input_tokens=1,
+            ephemeral_1h_input_tokens=29,
+            output_tokens=1,
+            web_search_requests=3,
+            inference_geo="us",
+        ),
+    ),
+    PastAnswer(
+        SONNET, "line", 1, Usage(input_tokens=3, ephemeral_1h_input_tokens=5, output_tokens=1)
+    ),
+]
 TOO_LONG = {"messages": [{"role": "user", "content": "word " * 170_000}], "model": WINDOW}
 
 
@@ -86,6 +129,8 @@ TOO_LONG = {"messages": [{"role": "user", "content": "word " * 170_000}], "model
 @given(st.lists(rows, min_size=1, max_size=4), histories)
 @example([TOO_LONG], [])
 @example([{**TOO_LONG, "max_tokens": 1}], [])
+@example(TWO_TIMES, [])
+@example([PAPER], FOR_AN_HOUR)
 def test_the_worst_case_is_never_below_the_expected_one(
     prompts: list[dict[str, Any]], answers: list[PastAnswer]
 ) -> None:

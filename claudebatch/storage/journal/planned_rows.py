@@ -117,7 +117,12 @@ def note_sizes(journal: sqlite3.Connection, sizes: Iterable[tuple[bytes, int]]) 
 
 def note_kept(journal: sqlite3.Connection, beginnings: Iterable[tuple[bytes, int, int]]) -> None:
     """Note (digest, seconds, rows that share it) of what the API is to keep."""
-    journal.executemany("INSERT INTO temp.planned_kept VALUES (?, ?, ?)", beginnings)
+    # Rows may ask for different times of the same beginning; the longest is kept.
+    journal.executemany(
+        "INSERT INTO temp.planned_kept VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE"
+        " SET seconds = max(seconds, excluded.seconds), rows = rows + excluded.rows",
+        beginnings,
+    )
 
 
 def look_up_kept(

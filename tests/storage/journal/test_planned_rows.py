@@ -16,6 +16,8 @@ from claudebatch.storage.journal import RowFilter, open_journal, pending_rows
 from claudebatch.storage.journal.planned_rows import (
     WaitingPart,
     begin_plan,
+    look_up_kept,
+    note_kept,
     note_planned,
     rows_to_plan,
     send_all_now,
@@ -140,3 +142,10 @@ def test_rules_keep_their_rows_in_batches(tmp_path: Path) -> None:
     begin_plan(journal)
     send_all_now(journal)
     assert (roads(journal, LIVE), roads(journal, BATCH)) == ([2], [1])
+
+
+def test_a_beginning_that_rows_ask_for_twice_is_kept_for_the_longer_time(tmp_path):
+    journal = planned(tmp_path / "journal", "a")
+    begin_plan(journal)
+    note_kept(journal, [(b"a", 300, 2), (b"a", 3600, 3), (b"b", 300, 2)])
+    assert look_up_kept(journal, [b"a", b"b", b"c"]) == {b"a": (3600, 5), b"b": (300, 2)}
