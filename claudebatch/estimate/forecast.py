@@ -187,7 +187,7 @@ class Forecast:
             if (
                 expected.usage.total_input > call.size.input_bound
                 or expected.web_searches > call.size.web_searches_bound
-                or expected.usage.ephemeral_1h_input_tokens
+                or expected.usage.cache_creation_input_tokens
             ):
                 # More than is possible, or written for longer than this row may ask.
                 # Not of every row: this runs for each.
