@@ -42,12 +42,12 @@ def test_a_sender_and_then_the_driver_are_killed_and_nothing_is_lost_or_paid_twi
     first, second = senders(driver.pid)
     os.kill(first, signal.SIGKILL)
     # Those that are left go on, and another one takes its place.
+    world.until(lambda: "W140" in driver.err, what="word of the one that was killed")
     world.until(lambda: api.requests >= 60 and first not in senders(driver.pid))
     children = senders(driver.pid)
     assert second in children
     driver.send(signal.SIGKILL)
     assert driver.wait().code == -signal.SIGKILL
-    assert "W140" in driver.err
     world.until(lambda: not any(map(alive, children)), what="the end of the senders")
 
     done = world.launch(*RUN).wait()
