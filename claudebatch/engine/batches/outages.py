@@ -37,8 +37,10 @@ class BatchOutage:
 
     def failed(self, kind: str, now: float, error: AttemptError) -> None:
         """A question of *kind* was not."""
-        # The API knows what it is asked, and has an answer: no outage.
-        if isinstance(error, BatchNotFound):
+        # The API knows what it is asked, and has an answer: no outage. Nor is a gateway
+        # that refuses the list, which says only how much room the queue has.
+        unlisted = kind == "list" and error.status is not None and not error.retryable
+        if isinstance(error, BatchNotFound) or unlisted:
             self.answered(kind)
             return
         self._since.setdefault(kind, now)

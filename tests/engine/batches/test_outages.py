@@ -44,3 +44,14 @@ def test_an_account_that_does_not_know_a_batch_has_answered():
     outage.failed("retrieve", 600.0, NOT_FOUND)
     outage.failed("retrieve", 1000.0, AWAY)
     assert outage.stop() is None
+
+
+def test_a_gateway_that_refuses_the_list_and_answers_the_rest_is_not_away():
+    refusal = AttemptError("no such method", type="api_error", status=405)
+    outage = BatchOutage(900.0)
+    for minute in range(16):
+        outage.failed("list", 60.0 * minute, refusal)
+    assert outage.stop() is None
+    for minute in range(16):
+        outage.failed("retrieve", 60.0 * minute, refusal)
+    assert outage.stop() is not None
