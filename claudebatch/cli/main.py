@@ -27,9 +27,11 @@ from claudebatch.cli.runs import commands as runs
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
 from claudebatch.config import environment, unset_empty
-from claudebatch.config.variables import check_variables
+from claudebatch.config.variables import check_variables, unknown_variables
 from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.process_signals import signal_handler
+from claudebatch.ui.error_text import render_notice
+from claudebatch.ui.terminal import Terminal
 
 _EPILOG = """Exit codes:
 
@@ -184,3 +186,8 @@ def _check_surroundings() -> None:
     except ClaudebatchError as error:
         tell_program(error, sys.argv[1:])
         raise
+    if sys.argv[1:2] != ["run"] or "--dry-run" in sys.argv:
+        # A run tells it among its other notices, as an event where events are asked
+        # for.
+        notices = map(render_notice, unknown_variables(environment()))
+        Terminal(sys.stderr, environment()).tell(notices)

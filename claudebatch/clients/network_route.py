@@ -14,6 +14,9 @@ from pathlib import Path
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.os_faults import os_fault
 
+KEY_LOG = "SSLKEYLOGFILE"
+"""The variable that has Python write the keys of its TLS connections to a file."""
+
 # OpenSSL finds a certificate in a folder only under the hash of its subject.
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d+")
 
@@ -58,6 +61,27 @@ def tls_context(route: NetworkRoute) -> ssl.SSLContext | None:
             "E207",
             f"{named}: no certificate in this file that OpenSSL can read",
             fix="name a PEM file (-----BEGIN CERTIFICATE-----), or unset the variable",
+        ) from error
+
+
+def check_key_log(path: str) -> None:
+    """Raise `ConfigError` unless keys can be written to *path*, which is made if it is
+    not there.
+
+    The libraries open it when they are loaded: an error would come out of an import,
+    without the variable's name, and a pipe that nobody reads would hold up the run.
+    """
+    try:
+        # As Python does, but for the mode: the keys open what was sent.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
+    except OSError as error:
+        fault = os_fault(error)
+        reason = "nobody reads this pipe" if error.errno == errno.ENXIO else fault.reason
+        raise ConfigError(
+            "E208",
+            f"{KEY_LOG}={path}: {reason}",
+            fix="name a file that can be written, or unset the variable",
         ) from error
 
 

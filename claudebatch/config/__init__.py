@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 # Compose files and CI set what they do not know to "". Of some variables the SDK and
 # the system take that for a value: an address without a host, the folder /.
-_EMPTY_IS_UNSET = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_EMPTY_IS_UNSET = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 _FAMILIES = ("ANTHROPIC_", "CLAUDEBATCH_", "XDG_")
 
 
@@ -23,6 +23,13 @@ def adopt(variables: Mapping[str, str]) -> None:
     one's work.
     """
     os.environ.update(variables)
+
+
+def unset(name: str) -> None:
+    """Take the variable *name* out of the environment: this run does not use it, and a
+    library that it loads would.
+    """
+    os.environ.pop(name, None)
 
 
 def unset_empty() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import SplitResult, urlsplit
 
 from claudebatch.clients.base_url import is_loopback
-from claudebatch.clients.network_route import NetworkRoute
+from claudebatch.clients.network_route import KEY_LOG, NetworkRoute, check_key_log
 from claudebatch.core.errors import ConfigError
 
 _API = "https://api.anthropic.com"
@@ -32,6 +32,8 @@ def network_route(env: Mapping[str, str], base_url: str | None) -> NetworkRoute:
     # Plain http stays on this machine: neither proxies nor certificates have a part.
     if url.scheme != "https":
         return NetworkRoute(tls=False, system_proxy=False, unread=unread)
+    if env.get(KEY_LOG):
+        check_key_log(env[KEY_LOG])
     proxies = dict(_named(env, ("https_proxy", "all_proxy")))
     proxy_from = next(iter(proxies), "")
     direct = _is_direct(url, env)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.notice import Notice
+from claudebatch.core.typos import meant
 
 _OURS = (
     "CLAUDEBATCH_CACHE_DIR",
@@ -43,9 +44,12 @@ def unknown_variables(env: Mapping[str, str]) -> Iterator[Notice]:
     """A sentence for each variable that looks like ours and is none."""
     for name in env:
         if name.startswith(_PREFIX) and name not in _OURS:
-            # 10 ms of import that only a misspelt name needs.
-            from difflib import get_close_matches  # noqa: PLC0415
-
-            close = get_close_matches(name, _OURS, n=1)
-            meant = f"did you mean {close[0]}?" if close else f"known: {', '.join(_OURS)}"
-            yield Notice("W002", f"{name} is set, but there is no such variable; {meant}")
+            # Without what all names have in common, which makes them all alike.
+            own = name.removeprefix(_PREFIX)
+            close = meant(own, (known.removeprefix(_PREFIX) for known in _OURS))
+            hint = (
+                f"did you mean {_PREFIX}{close}?"
+                if close
+                else f"known: {', '.join(_OURS)}; settings stand in claudebatch.yaml"
+            )
+            yield Notice("W002", f"{name} is set, but there is no such variable; {hint}")

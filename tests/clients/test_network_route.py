@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.clients.network_route import NetworkRoute, tls_context
+from claudebatch.clients.network_route import NetworkRoute, check_key_log, tls_context
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.sdk_connection import open_http
 from claudebatch.core.errors import ConfigError
@@ -81,3 +81,23 @@ def test_a_connection_that_cannot_be_set_up_is_told_without_its_secrets():
         open_http(1, route, Redactor(["hunter2"]).hide)
     assert caught.value.id == "E217"
     assert "hunter2" not in caught.value.message
+
+
+def test_a_file_for_keys_that_cannot_be_written_is_named_and_a_pipe_holds_up_nothing(tmp_path):
+    (tmp_path / "file").write_text("kept\n")
+    os.mkfifo(tmp_path / "pipe")
+    expected = {
+        "gone/keys": "no such file or folder",
+        ".": "this is a folder, not a file",
+        "pipe": "nobody reads this pipe",
+        "file/keys": "a part of the path is a file",
+        "n" * 300: "the name is too long",
+    }
+    for name, words in expected.items():
+        with pytest.raises(ConfigError, match=words) as caught:
+            check_key_log(str(tmp_path / name))
+        assert caught.value.message.startswith(f"SSLKEYLOGFILE={tmp_path / name}: ")
+    check_key_log(str(tmp_path / "file"))
+    check_key_log(str(tmp_path / "new"))
+    assert (tmp_path / "file").read_text() == "kept\n"
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600

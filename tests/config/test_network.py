@@ -104,3 +104,11 @@ def test_certificates_are_looked_at_for_https_only_and_the_file_wins():
     only_folder = network_route({**env, "SSL_CERT_FILE": ""}, None)
     assert (only_folder.certificates, only_folder.certificates_from) == ("/b", "SSL_CERT_DIR")
     assert not network_route(env, LOOPBACK).tls
+
+
+def test_a_file_for_keys_is_looked_at_for_https_only():
+    env = {"SSLKEYLOGFILE": "/nonexistent/keys"}
+    with pytest.raises(ConfigError, match="SSLKEYLOGFILE=/nonexistent/keys: no such file"):
+        network_route(env, None)
+    assert not network_route(env, LOOPBACK).tls
+    assert network_route({"SSLKEYLOGFILE": ""}, None).tls

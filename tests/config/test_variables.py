@@ -60,9 +60,17 @@ def test_a_place_that_only_a_shell_understands_is_refused(name, value):
 
 
 def test_a_misspelt_variable_of_ours_is_told_and_stops_nothing():
-    env = {"CLAUDEBATCH_STATEDIR": "x", "CLAUDEBATCH_DEBUG": "1", "OTHER": "y"}
+    env = {"CLAUDEBATCH_STATEDIR": "x", "CLAUDEBATCH_DEBUG": "1", "ANTHROPIC_MODLE": "y"}
     check_variables(env)
     assert [notice.text for notice in unknown_variables(env)] == [
         "CLAUDEBATCH_STATEDIR is set, but there is no such variable; did you mean "
         "CLAUDEBATCH_STATE_DIR?"
     ]
+
+
+@pytest.mark.parametrize("name", ["MODLE", "MODEL", "BUDGET", "", "CONCURRENCY"])
+def test_a_name_that_is_like_none_of_ours_gets_all_of_them(name):
+    (notice,) = unknown_variables({f"CLAUDEBATCH_{name}": "x"})
+    assert "did you mean" not in notice.text
+    assert "known: CLAUDEBATCH_CACHE_DIR, " in notice.text
+    assert notice.text.endswith("settings stand in claudebatch.yaml")

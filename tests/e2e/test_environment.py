@@ -23,6 +23,7 @@ BLAMED_ON_ANOTHER = ("internal error", "mend", "set ANTHROPIC_API_KEY")
         ({"SSL_CERT_FILE": "/nonexistent/ca.pem"}, "SSL_CERT_FILE=/nonexistent/ca.pem: no such"),
         ({"SSL_CERT_FILE": "/dev/null"}, "SSL_CERT_FILE=/dev/null: this is not a regular file"),
         ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR=/nonexistent: no such folder"),
+        ({"SSLKEYLOGFILE": "/nonexistent/keys"}, "SSLKEYLOGFILE=/nonexistent/keys: no such file"),
         (
             {"ALL_PROXY": "socks://p:1080"},
             "ALL_PROXY=socks://p:1080: SOCKS proxies are not supported",
@@ -50,6 +51,7 @@ BROKEN = {
     "ALL_PROXY": "socks://p:1080",
     "https_proxy": "nonsense://",
     "HTTP_PROXY": "::::",
+    "SSLKEYLOGFILE": "/nonexistent/keys",
 }
 
 
@@ -70,9 +72,9 @@ def test_what_this_run_does_not_use_stops_nothing(world, api):
 
 @pytest.mark.parametrize("value", ["", " "])
 def test_empty_means_unset(world, api, value):
-    names = ("SSL_CERT_FILE", "HTTPS_PROXY", "ANTHROPIC_CUSTOM_HEADERS", "ANTHROPIC_PROFILE")
+    names = ("SSL_CERT_FILE", "SSLKEYLOGFILE", "HTTPS_PROXY", "ANTHROPIC_CUSTOM_HEADERS")
     world.environment |= dict.fromkeys(
-        (*names, "CLAUDEBATCH_CONFIG", "ANTHROPIC_CONFIG_DIR"), value
+        (*names, "ANTHROPIC_PROFILE", "CLAUDEBATCH_CONFIG", "ANTHROPIC_CONFIG_DIR"), value
     )
     world.write("in.jsonl", prompts(2))
     assert world.claudebatch(*RUN).code == 0
@@ -208,3 +210,17 @@ def test_fewer_requests_in_flight_than_asked_for_are_told(world, api, monkeypatc
     assert done.code == 0
     assert "warning[W004]: only 7 requests in flight per pool" in done.err
     assert "ulimit -n" in done.err
+
+
+def test_a_misspelt_variable_is_told_once_by_every_command(world):
+    world.environment |= {"CLAUDEBATCH_STATE_DR": "/elsewhere", "ANTHROPIC_MODLE": "x"}
+    world.write("in.jsonl", prompts(1))
+    commands = ("spend", "runs list", "cache stats", "estimate in.jsonl", "run in.jsonl --dry-run")
+    for command in (*commands, "run in.jsonl --simulate", "spend --json"):
+        done = world.claudebatch(*command.split())
+        assert done.code == 0, done.err
+        assert done.err.count("CLAUDEBATCH_STATE_DR is set, but there is no such variable") == 1
+        assert "ANTHROPIC_MODLE" not in done.err and "STATE_DR" not in done.out
+    events = world.claudebatch("run", "in.jsonl", "--simulate", "--json").lines
+    told = [line for line in events if line["event"] == "notice" and "STATE_DR" in line["text"]]
+    assert len(told) == 1

@@ -19,7 +19,6 @@ from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.load import Loaded, load
 from claudebatch.config.machine import connections
-from claudebatch.config.network import network_route
 from claudebatch.config.paths import Paths
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import ClaudebatchError, ExitCode
@@ -106,6 +105,7 @@ def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iter
 def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     # The SDK behind it takes a second to load.
     from claudebatch.cli.doctor.api_findings import api_findings  # noqa: PLC0415
+    from claudebatch.cli.wiring.api_target import route_to  # noqa: PLC0415
     from claudebatch.clients.probe import reach  # noqa: PLC0415
 
     # The missing key is a finding already.
@@ -122,7 +122,7 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
                 now=_now,
                 wall=_wall,
                 secrets=secrets(env),
-                route=network_route(env, env.get("ANTHROPIC_BASE_URL")),
+                route=route_to(None),
             )
         )
     except ClaudebatchError as error:

@@ -17,10 +17,10 @@ from claudebatch.clients.batch_client import ClaudeBatches
 from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.clients.batch_results import BatchRowError
 from claudebatch.clients.client import ClaudeClient
-from claudebatch.clients.network_route import NetworkRoute
+from claudebatch.clients.network_route import KEY_LOG, NetworkRoute
 from claudebatch.clients.protocol import Client
 from claudebatch.clients.wire_format import API_VERSION
-from claudebatch.config import environment
+from claudebatch.config import environment, unset
 from claudebatch.config.credentials import secrets
 from claudebatch.config.network import network_route
 from claudebatch.config.settings import Settings
@@ -150,7 +150,7 @@ def client_of(
         now=now,
         wall=wall,
         secrets=secrets(environment()),
-        route=_route(api),
+        route=route_to(api.base_url),
     )
 
 
@@ -180,7 +180,7 @@ def account_batches(
         now=now,
         wall=wall,
         secrets=secrets(environment()),
-        route=_route(api),
+        route=route_to(api.base_url),
     )
 
 
@@ -191,9 +191,16 @@ def row_failed(error: BatchRowError) -> AttemptError | StopRun:
     )
 
 
-def _route(api: ApiTarget) -> NetworkRoute:
+def route_to(base_url: str | None) -> NetworkRoute:
+    """How requests to *base_url* leave (None: where the SDK sends them); raises
+    `ConfigError`. To be called before the SDK is loaded.
+    """
     env = environment()
-    return network_route(env, api.base_url or env.get("ANTHROPIC_BASE_URL"))
+    route = network_route(env, base_url or env.get("ANTHROPIC_BASE_URL"))
+    if not route.tls:
+        # Opened when aiohttp is loaded, also where nothing is encrypted.
+        unset(KEY_LOG)
+    return route
 
 
 def api_model(options: RunOptions, settings: Settings) -> ApiModel:
