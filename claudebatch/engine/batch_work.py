@@ -26,6 +26,7 @@ from claudebatch.setup.stack import Money
 from claudebatch.storage.journal.batches import open_batches
 from claudebatch.storage.journal.records import AttemptIntent
 from claudebatch.storage.journal.roads import set_roads
+from claudebatch.storage.ledger.batch_claims import claim_batch
 from claudebatch.storage.ledger.known_batches import (
     known_batches,
     queued_batches,
@@ -103,6 +104,7 @@ def batch_parts(
         judge=_judge(context, sources, answers),
         names=options.input_names,
         known_elsewhere=lambda: known_batches(dependencies.paths.ledger, but=context.run.run_id),
+        claim=partial(claim_batch, dependencies.paths.ledger, context.run.run_id),
         remember=lambda row: remember_batch(dependencies.paths.ledger, context.run.run_id, row),
         folder=context.run.folder.path,
         simulated=options.simulate,

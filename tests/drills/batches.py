@@ -1,155 +1,127 @@
-"""`python -m tests.drills.batches [--every 7] [--nested 5]`: kill -9 before the durable
-steps of a run that sends two message batches, in whichever thread they happen, and the
-simulator's bill as judge.
+"""`python -m tests.drills.batches`: kill -9 before every durable system call of runs
+that send message batches, every fifth again while it is taken up, and the simulator's
+bill as judge.
 
-Prints one line of figures. Exit code 1 when a promise was broken.
+`--record FILE` writes a line for each case and leaves out what that file has: passes that
+are interrupted, or run by parts (`--from`, `--every`), add up. Prints a table. Exit code
+1 when a promise was broken.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import sqlite3
-import subprocess
+import random
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from claudebatch.simulator import SimulatedBatches
-from tests.e2e.served import Served
+from tests.drills import kernel, worker_pool
+from tests.drills.batch_case import SCENARIOS, named, play, preload, steps
+from tests.drills.tally import Tally
 
-ROWS = 16
-PATIENCE_S = 120
-CONFIG = "limits: {tier: none}\nbatches: {poll: 0.05s, max_requests: 8}\n"
-COMMAND = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "haiku", "--batch", "--budget", "5", "-q")
-# A list is believed after a second here, not after three minutes.
-CHILD = """
-import sys
-from pathlib import Path
-import claudebatch.engine.batches.orphans as orphans
-orphans.LAG_S = 1.0
-from claudebatch.__main__ import main
-from tests.drills.selfkill import die_at
-at, folder = int(sys.argv[1]), Path(sys.argv[2])
-sys.argv = ["claudebatch", *sys.argv[3:]]
-if at:
-    die_at(at, folder)
-main()
+SLACK = 20
+"""Sessions differ by some calls: so many numbers beyond those of an undisturbed one are
+tried as well.
 """
+# A list is believed after this, not after three minutes: the simulator's has no lag.
+LAG_S = 0.3
 
 
-class Stage:
-    """One run's world: its folder, its environment and its simulator."""
+@dataclass(frozen=True)
+class Task:
+    """One case: the numbers of the calls before which its sessions die, one each."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.work = folder / "work"
-        self.work.mkdir(parents=True)
-        (self.work / "claudebatch.yaml").write_text(CONFIG)
-        rows = [{"id": f"r{n}", "prompt": f"question {n}"} for n in range(ROWS)]
-        (self.work / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        self.served = Served(batches=SimulatedBatches(time=1000.0, latency="fixed:1"))
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "HOME": str(folder),
-            "CLAUDEBATCH_CACHE_DIR": str(folder / "cache"),
-            "CLAUDEBATCH_STATE_DIR": str(folder / "state"),
-            "ANTHROPIC_BASE_URL": self.served.url,
-            "ANTHROPIC_API_KEY": "simulated",
-        }
-
-    def session(self, at: int) -> int:
-        """The exit code of a session that dies before durable step *at*; 0: of one
-        that does not.
-        """
-        return subprocess.run(
-            [sys.executable, "-c", CHILD, str(at), str(self.folder), *COMMAND],
-            cwd=self.work,
-            env=self.environment,
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
-        ).returncode
-
-    def broken(self) -> list[str]:
-        """The promises that were not kept."""
-        stats = self.served.stats()
-        bill, batches = stats["billed_pico"], stats["batches"]
-        lines = (self.work / "out.jsonl").read_text().splitlines()
-        journal = self.work / "out.jsonl.claudebatch" / "journal.sqlite"
-        ledger = self.folder / "state" / "spend.sqlite"
-        promises = {
-            "every answer once": len({json.loads(line)["id"] for line in lines}) == ROWS
-            and len(lines) == ROWS,
-            "no row in two batches": batches["requests"] == ROWS and not batches["billed_again"],
-            "journal is the bill": _sum(journal, "SELECT sum(cost) FROM attempts") == bill,
-            "ledger is the bill": _sum(ledger, "SELECT sum(spent) FROM spend") == bill,
-            "nothing is held": not _sum(ledger, "SELECT sum(amount) FROM holds"),
-        }
-        return [promise for promise, kept in promises.items() if not kept]
+    scenario: str
+    deaths: tuple[int, ...]
 
 
-def _sum(path: Path, sql: str) -> int:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return int(connection.execute(sql).fetchone()[0] or 0)
+def tasks(lengths: dict[str, int], options: argparse.Namespace) -> Iterator[Task]:
+    """The cases that the options ask for; the same ones each time."""
+    for name, length in lengths.items():
+        for at in range(options.first, length + SLACK, options.every):
+            yield Task(name, (at,))
+            if at % options.nested == 0:
+                rng = random.Random(at)
+                yield Task(name, (at, rng.randint(1, length), rng.randint(1, length)))
 
 
-@contextmanager
-def stage() -> Iterator[Stage]:
-    """A fresh one, whose answers pass for real ones."""
-    # Of this stage only: later tests in this process look for the mark.
-    unmarked = patch("claudebatch.simulator.http.MARK", b"")
-    with unmarked, tempfile.TemporaryDirectory() as name:
-        one = Stage(Path(name))
-        try:
-            yield one
-        finally:
-            one.served.close()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Play, tell, judge."""
+    options = _options(arguments)
+    if not kernel.available():
+        print("the kernel cannot be asked here (Linux 5.5 or later): nothing was tried")
+        return 0
+    known = recorded(options.record)
+    tally = Tally(means="kernel", seed=7)
+    with ExitStack() as stack:
+        stack.enter_context(patch("claudebatch.engine.batches.orphans.LAG_S", LAG_S))
+        place = worker_pool.ready()
+        stack.callback(worker_pool.clear, place)
+        preload(place)
+        wanted = [one for one in SCENARIOS if options.scenario in (None, one.name)]
+        lengths = {one.name: steps(one, place) for one in wanted}
+        todo = [task for task in tasks(lengths, options) if task not in known]
+        for verdict in worker_pool.play_all(todo, _player(place), options.workers):
+            known[_task(verdict)] = verdict
+            if options.record:
+                with options.record.open("a") as record:
+                    record.write(json.dumps(verdict) + "\n")
+    for verdict in known.values():
+        tally.add(verdict)
+    print(tally.table())
+    figures = {**tally.figures(0), "calls": lengths}
+    print(json.dumps(figures))
+    if options.json:
+        options.json.write_text(json.dumps(figures))
+    return bool(tally.problems)
 
 
-def play(*deaths: int) -> tuple[int, list[str]]:
-    """(deaths that came, broken promises) of sessions that die before those steps, and
-    one that goes on to the end.
-    """
-    with stage() as one:
-        died = 0
-        for at in deaths:
-            code = one.session(at)
-            died += code == -signal.SIGKILL
-            if code not in (0, -signal.SIGKILL):
-                return died, [f"exit code {code}"]
-        code = one.session(0)
-        return died, [f"exit code {code}"] if code else one.broken()
+def _task(verdict: dict[str, Any]) -> Task:
+    return Task(verdict["scenario"], tuple(verdict["at"]))
 
 
-def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Die at every so many steps, until a session lives to its end."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="of so many steps one is tried")
-    parser.add_argument("--nested", type=int, default=5, help="every so manyth dies twice")
-    wanted = parser.parse_args(arguments)
-    figures = {"cases": 0, "deaths": 0, "steps": 0}
-    problems: list[str] = []
-    at = 1
-    while True:
-        case = figures["cases"] + 1
-        twice = case % wanted.nested == 0
-        died, broken = play(at, *((at,) if twice else ()))
-        if not died:
-            break
-        figures = {"cases": case, "deaths": figures["deaths"] + died, "steps": at}
-        problems += [f"step {at}: {what}" for what in broken]
-        at += wanted.every
-    print(json.dumps({**figures, "problems": problems}))
-    return {**figures, "problems": problems}
+def _player(place: Path) -> Callable[[int], tuple[worker_pool.Player[Task], Callable[[], None]]]:
+    def player(number: int) -> tuple[worker_pool.Player[Task], Callable[[], None]]:
+        own = Path(tempfile.mkdtemp(prefix=f"worker-{number}-", dir=place))
+
+        def one(task: Task) -> dict[str, Any]:
+            verdict = play(named(task.scenario), task.deaths, own)
+            return {**verdict, "at": list(task.deaths)}
+
+        return one, lambda: None
+
+    return player
+
+
+def recorded(file: Path | None) -> dict[Task, dict[str, Any]]:
+    """What earlier passes have found. What broke a promise is tried again."""
+    if file is None or not file.exists():
+        return {}
+    verdicts = [json.loads(line) for line in file.read_text().splitlines()]
+    return {_task(verdict): verdict for verdict in verdicts if not verdict["problems"]}
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.drills.batches", description=__doc__)
+    parser.add_argument("--from", dest="first", type=int, default=1, metavar="K")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="of N calls one")
+    parser.add_argument(
+        "--nested", type=int, default=5, metavar="N", help="every Nth dies three times"
+    )
+    parser.add_argument(
+        "--scenario", choices=[scenario.name for scenario in SCENARIOS], help="only this one"
+    )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="a line for each case")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--workers", type=int, default=worker_pool.workers())
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(bool(main()["problems"]))
+    sys.exit(main())

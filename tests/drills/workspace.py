@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,27 +54,35 @@ class Api:
     def settled(self) -> list[dict[str, Any]]:
         """The log, once no request is being worked on any more."""
         end = time.monotonic() + PATIENCE_S
-        while self._get("GET", "/__stats")["in_flight"] and time.monotonic() < end:
+        while self.ask("GET", "/__stats")["in_flight"] and time.monotonic() < end:
             time.sleep(0.001)
-        events: list[dict[str, Any]] = self._get("GET", "/__log")["events"]
+        events: list[dict[str, Any]] = self.ask("GET", "/__log")["events"]
         return events
 
     def reset(self) -> None:
         """Forget everything."""
         self.settled()
-        self._get("POST", "/__reset")
+        self.ask("POST", "/__reset")
 
     def script(self, *faults: str) -> None:
         """What befalls the next requests."""
-        self._get("POST", "/__faults", {"script": list(faults)})
+        self.ask("POST", "/__faults", {"script": list(faults)})
+
+    def stats(self) -> dict[str, Any]:
+        """Its counts."""
+        return self.ask("GET", "/__stats")
 
     def close(self) -> None:
         """End it."""
         self._client.close()
         stop(self._pid)
 
-    def _get(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        self._client.request(method, path, None if body is None else json.dumps(body))
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Any request, as from another program."""
+        data = None if body is None else json.dumps(body)
+        self._client.request(method, path, data, headers or {})
         with self._client.getresponse() as answer:
             found: dict[str, Any] = json.loads(answer.read())
             return found

@@ -8,9 +8,9 @@ user's word, so such answers are kept for this run only, not in the response cac
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from claudebatch.clients.batch_protocol import BatchClient
@@ -28,11 +28,14 @@ from claudebatch.storage.journal.batch_places import BatchPlace, note_place
 from claudebatch.storage.journal.batches import (
     BatchRow,
     BatchState,
+    bears_nonce,
     begin_batch,
+    find_batch,
     note_made,
     note_over,
     note_ready,
     own_batches,
+    run_id_of,
 )
 from claudebatch.storage.journal.named_rows import NamedRow, rows_of_names
 from claudebatch.storage.journal.records import AttemptIntent, utc_day
@@ -58,6 +61,16 @@ class _Matched:
     worst: Pico = 0
     taken: int = 0
     unknown: int = 0
+    nonces: set[str] = field(default_factory=set)
+    """Of custom_ids that are in the form of ours."""
+
+
+def _of_this_machine(id: str, known_as: str) -> CommandRefused:
+    return CommandRefused(
+        "E851",
+        f"{id} is a batch of this machine",
+        fix=f"collect it with its run: claudebatch batches collect {known_as}",
+    )
 
 
 class Attacher:
@@ -65,21 +78,23 @@ class Attacher:
     batch, for what they say.
     """
 
-    def __init__(self, parts: BatchParts) -> None:
+    def __init__(self, parts: BatchParts, undo: Callable[[BatchRow], Awaitable[object]]) -> None:
+        """*undo*: ends the rows of a batch that is none of this run's after all."""
         self._parts = parts
+        self._undo = undo
 
-    async def attach(self, client: BatchClient, id: str) -> BatchRow:
-        """The batch *id* as one of this run, to be collected. Raises `CommandRefused`
-        where it cannot be, and what the client raises.
+    async def attach(self, client: BatchClient, id: str) -> BatchRow | None:
+        """The batch *id* as one of this run, to be collected; None where it is one
+        already. Raises `CommandRefused` where it cannot be, and what the client raises.
         """
         journal = self._parts.journal
+        if id in await journal.read(partial(own_batches, nonce=ATTACHED)):
+            # The command of a session that was killed, or given twice.
+            self._parts.emit(Notice("N119", f"{id} is attached to this run already"))
+            return None
         own = await journal.read(own_batches)
         if id in own or id in self._parts.known_elsewhere():
-            raise CommandRefused(
-                "E851",
-                f"{id} is a batch of this machine",
-                fix=f"collect it with its run: claudebatch batches collect {id}",
-            )
+            raise _of_this_machine(id, id)
         try:
             batch = await client.retrieve(id)
         except BatchNotFound as error:
@@ -99,19 +114,37 @@ class Attacher:
         found = _Matched()
         try:
             await self._match(client, batch, number, found)
-        except AttemptError:
-            # Half of it is undone when the run is taken up the next time.
-            await journal.flush()
+            await self._claim(id, number, found)
+        except (AttemptError, CommandRefused):
+            await self._undo(await journal.read(partial(find_batch, batch=number)))
+            await journal.read(lambda c: note_over(c, number, BatchState.NOT_MADE))
             raise
+        return await journal.read(partial(self._note, batch=batch, number=number, found=found))
+
+    async def _claim(self, id: str, number: int, found: _Matched) -> None:
+        """Have the batch for this run alone; raises `CommandRefused`."""
+        owner = await self._parts.journal.read(
+            partial(self._owner, id=id, number=number, found=found)
+        )
+        if owner:
+            raise _of_this_machine(id, owner)
         self._tell(id, found)
         if not found.rows:
-            await journal.read(lambda c: note_over(c, number, BatchState.NOT_MADE))
             raise CommandRefused(
                 "E854",
                 f"no request of {id} is named like a row that needs an answer",
                 fix="give the file that it was made of: its ids have to be the batch's custom_ids",
             )
-        return await journal.read(partial(self._note, batch=batch, number=number, found=found))
+
+    def _owner(self, connection: sqlite3.Connection, id: str, number: int, found: _Matched) -> str:
+        """The run of this machine that it is of, though no id says so; empty: none."""
+        if any(bears_nonce(connection, nonce) for nonce in found.nonces):
+            # Its making was not answered, and this run looks for it.
+            return run_id_of(connection)
+        if not found.rows:
+            return ""
+        # Before it is noted: of two that attach it at once, both would book it.
+        return self._parts.claim(id, number, found.nonces)
 
     def _note(
         self, connection: sqlite3.Connection, batch: Batch, number: int, found: _Matched
@@ -144,6 +177,8 @@ class Attacher:
         await self._take(group, number, found)
 
     async def _take(self, group: Sequence[BatchResult], number: int, found: _Matched) -> None:
+        parsed = [parse_custom_id(result.custom_id) for result in group]
+        found.nonces |= {one.nonce for one in parsed if one is not None}
         by_name = {name_of(result.custom_id): result for result in group if result.custom_id}
         if not by_name:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +76,11 @@ class BatchParts:
     """Of the input files."""
     known_elsewhere: Callable[[], set[str]]
     """Ids of batches that other runs have made."""
+    claim: Callable[[str, int, Collection[str]], str]
+    """Makes the batch of that id this run's, by that number and the nonces that its
+    results bear; returns the run that it is of already, if there is one. Called in the
+    journal's thread.
+    """
     remember: Callable[[BatchRow], None]
     """Tells the other runs of a batch; called in the journal's thread."""
     folder: Path

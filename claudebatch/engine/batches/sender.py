@@ -242,12 +242,15 @@ class BatchSender:
         name = self._parts.attach
         if not name:
             return
+        undo = partial(self._collector.give_up, sent=False, why="")
         try:
-            row = await Attacher(self._parts).attach(self._connected(), name)
+            row = await Attacher(self._parts, undo).attach(self._connected(), name)
         except AttemptError as error:
             raise ApiUnavailable(
                 "E855", f"{name} cannot be looked at: {error.message}", fix="try again"
             ) from error
+        if row is None:
+            return
         for day, worst in await self._parts.journal.read(partial(held_by_batches, batch=row.batch)):
             await self._holds.adopt(row.batch, worst, day)
         await self._remember(row)

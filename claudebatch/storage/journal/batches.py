@@ -8,10 +8,13 @@ said so; only its results prove whose it is.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 from claudebatch.core.domain import Pico
@@ -151,9 +154,12 @@ def note_foreign(journal: sqlite3.Connection, id: str) -> None:
     )
 
 
-def own_batches(journal: sqlite3.Connection) -> set[str]:
-    """The ids of this run's batches, as far as they are known for sure."""
-    found = journal.execute("SELECT id FROM batches WHERE proved AND id IS NOT NULL")
+def own_batches(journal: sqlite3.Connection, nonce: str = "") -> set[str]:
+    """The ids of this run's batches, as far as they are known for sure; with *nonce*:
+    of those that bear it.
+    """
+    query = "SELECT id FROM batches WHERE proved AND id IS NOT NULL AND (? = '' OR nonce = ?)"
+    found = journal.execute(query, (nonce, nonce))
     return {known for (known,) in found}
 
 
@@ -168,6 +174,30 @@ def of_nonce(journal: sqlite3.Connection, nonce: str) -> BatchRow | None:
     query = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE nonce = ? AND proved AND id IS NOT NULL"
     found = journal.execute(query, (nonce,)).fetchone()
     return None if found is None else _row(found)
+
+
+def bears_nonce(journal: sqlite3.Connection, nonce: str) -> bool:
+    """Whether a batch of this run that is with the API, may be, or is collected has
+    that nonce.
+    """
+    states = (BatchState.READY, BatchState.MADE, BatchState.COLLECTED)
+    query = "SELECT 1 FROM batches WHERE nonce = ? AND state IN (?, ?, ?)"
+    return journal.execute(query, (nonce, *states)).fetchone() is not None
+
+
+def run_id_of(journal: sqlite3.Connection) -> str:
+    """The id of the run that it is the journal of."""
+    found = journal.execute("SELECT value FROM meta WHERE key = 'run_id'").fetchone()
+    return str(json.loads(found[0]))
+
+
+def nonce_of(journal: Path, batch: int) -> str | None:
+    """The nonce of *batch* in the journal of another run; None where it has none."""
+    if not journal.is_file():
+        return None
+    with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+        found = opened.execute("SELECT nonce FROM batches WHERE batch = ?", (batch,)).fetchone()
+    return None if found is None else str(found[0])
 
 
 def note_over(

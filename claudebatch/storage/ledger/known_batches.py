@@ -23,9 +23,9 @@ _REMEMBER = (
 # What is in the column `collected`.
 _ENDS: dict[int, int] = {BatchState.COLLECTED: 1, BatchState.LOST: 2}
 _STATES: tuple[KnownState, ...] = ("open", "collected", "lost")
-# In the place of the id of a batch that nobody knows to be made; the API's have no
-# blank in them.
-_NOT_KNOWN = "not known: "
+# The API's ids have no blank in them.
+NOT_KNOWN = "not known: "
+"""In the place of the id of a batch that nobody knows to be made."""
 _LINES = (
     "SELECT b.id, b.run, b.batch, b.requests, b.created_ms, b.expires_ms, b.ended_ms, b.collected,"
     " coalesce(r.output, ''), coalesce(r.folder, '') FROM batches b"
@@ -50,7 +50,7 @@ def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
     whether it was made. It is in the run's journal already, so an error here is
     ignored.
     """
-    placeholder = f"{_NOT_KNOWN}{run} {row.batch}"
+    placeholder = f"{NOT_KNOWN}{run} {row.batch}"
     facts = (row.requests, row.created_ms, row.expires_ms, row.ended_ms)
     try:
         with closing(open_ledger(ledger)) as connection:
@@ -69,10 +69,10 @@ def note_perhaps_made(ledger: sqlite3.Connection, run: str, journal: sqlite3.Con
     """Let *ledger* have those batches of *run* whose making was not answered, as its
     *journal* has them: of one that was half built a crash may have left a note.
     """
-    ledger.execute("DELETE FROM batches WHERE run = ? AND id LIKE ? || '%'", (run, _NOT_KNOWN))
+    ledger.execute("DELETE FROM batches WHERE run = ? AND id LIKE ? || '%'", (run, NOT_KNOWN))
     for batch in open_batches(journal):
         if batch.id is None:
-            name = f"{_NOT_KNOWN}{run} {batch.batch}"
+            name = f"{NOT_KNOWN}{run} {batch.batch}"
             facts = (batch.requests, None, None, None)
             ledger.execute(_REMEMBER, (name, run, batch.batch, *facts, 0))
 
@@ -130,14 +130,14 @@ def batch_lines(ledger: Path) -> list[BatchLine]:
         raise unreadable(ledger, error) from error
     return [
         BatchLine(
-            id="" if name.startswith(_NOT_KNOWN) else name,
+            id="" if name.startswith(NOT_KNOWN) else name,
             run=run,
             number=number,
             requests=requests,
             created_ms=made,
             expires_ms=expires,
             ended_ms=ended,
-            state="perhaps made" if name.startswith(_NOT_KNOWN) else _STATES[end],
+            state="perhaps made" if name.startswith(NOT_KNOWN) else _STATES[end],
             output=output,
             folder=folder,
         )
