@@ -198,7 +198,7 @@ def _command_of(run: RunLine) -> tuple[list[str], str]:
             fix="run its command again with --collect",
         )
     # Not --fresh, which would start over, nor --detach, which would not wait.
-    gone = ("--detach", "--fresh", "--collect")
+    gone = ("--detach", "--fresh", "--collect", "--retry-batches")
     return [argument for argument in command if argument not in gone], folder
 
 

@@ -23,6 +23,7 @@ RUN_ONLY = frozenset(
         "processes",
         "engine",
         "collect",
+        "retry_batches",
         "detach",
         "no_escape",
         "dry_run",
@@ -91,6 +92,14 @@ class RunFlags:
     collect: Annotated[
         bool,
         typer.Option("--collect", help="Send nothing new: collect what is with the API."),
+    ] = False
+    retry_batches: Annotated[
+        bool,
+        typer.Option(
+            "--retry-batches",
+            help="Give up batches that the API does not show to this key, and send their rows "
+            "again: they may be paid for twice.",
+        ),
     ] = False
     attach: Annotated[
         str | None,

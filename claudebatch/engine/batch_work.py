@@ -81,8 +81,7 @@ def batch_parts(
     halt: Callable[[StopRun], None],
 ) -> BatchParts:
     """The parts of a session, as message batches need them."""
-    settings, options = context.run_setup.settings, context.options
-    dependencies, money = context.dependencies, _prices(context)
+    settings, options, given = context.run_setup.settings, context.options, context.dependencies
     return BatchParts(
         settings=settings.batches,
         journal=stores.journal,
@@ -98,14 +97,14 @@ def batch_parts(
         wanted=wanted_rows(options),
         lanes=context.run.lanes,
         place=place,
-        worst=money.batch_worst,
-        expect=lambda intent: dependencies.expect_in_batch(_as_call(intent)),
-        outcomes=_outcomes(context, money),
+        worst=_prices(context).batch_worst,
+        expect=lambda intent: given.expect_in_batch(_as_call(intent)),
+        outcomes=_outcomes(context),
         judge=_judge(context, sources, answers),
         names=options.input_names,
-        known_elsewhere=lambda: known_batches(dependencies.paths.ledger, but=context.run.run_id),
-        claim=partial(claim_batch, dependencies.paths.ledger, context.run.run_id),
-        remember=lambda row: remember_batch(dependencies.paths.ledger, context.run.run_id, row),
+        known_elsewhere=lambda: known_batches(given.paths.ledger, but=context.run.run_id),
+        claim=partial(claim_batch, given.paths.ledger, context.run.run_id),
+        remember=lambda row: remember_batch(given.paths.ledger, context.run.run_id, row),
         folder=context.run.folder.path,
         simulated=options.simulate,
         note_simulator=context.finisher.note_simulator,
@@ -113,11 +112,12 @@ def batch_parts(
         max_outage_s=settings.max_outage_s,
         detach=options.detach,
         collect=options.collect,
+        retry_batches=options.retry_batches,
         attach=options.attach,
         drain=context.drain,
-        now=dependencies.now,
-        wall=dependencies.wall,
-        rng=dependencies.rng,
+        now=given.now,
+        wall=given.wall,
+        rng=given.rng,
         emit=context.emit,
     )
 
@@ -144,9 +144,9 @@ def _queue(context: SessionContext) -> AccountQueue:
     )
 
 
-def _outcomes(context: SessionContext, money: Money) -> OutcomeReader:
+def _outcomes(context: SessionContext) -> OutcomeReader:
     return OutcomeReader(
-        cost=money.batch_cost,
+        cost=_prices(context).batch_cost,
         price_version=context.run_setup.prices.version,
         row_failed=context.dependencies.row_failed,
     )

@@ -328,7 +328,7 @@ class SummaryBuilder:
 
     def _again(self) -> list[str]:
         # Never --fresh: it would ask and pay for everything again.
-        gone = ("--fresh", "--detach", "--collect")
+        gone = ("--fresh", "--detach", "--collect", "--retry-batches")
         # Nor --attach: the batch is one of the run by now.
         command = _without(list(self._options.command), "--attach")
         return [argument for argument in command if argument not in gone]

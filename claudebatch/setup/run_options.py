@@ -115,6 +115,8 @@ class RunOptions:
     """All is to be answered by then."""
     collect: bool = False
     """Nothing new is sent: message batches that are with the API are collected."""
+    retry_batches: bool = False
+    """Message batches that this key is not shown are given up."""
     attach: str = ""
     """The id of a message batch that was made elsewhere: its answers are those of rows
     with its custom_ids.

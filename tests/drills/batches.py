@@ -2,9 +2,9 @@
 that send message batches, every fifth again while it is taken up, and the simulator's
 bill as judge.
 
-`--record FILE` writes a line for each case and leaves out what that file has: passes that
-are interrupted, or run by parts (`--from`, `--every`), add up. Prints a table. Exit code
-1 when a promise was broken.
+`--record FILE` writes a line for each case and leaves out what that file has: passes
+that are interrupted, or run by parts (`--from`, `--every`), add up. Prints a table.
+Exit code 1 when a promise was broken.
 """
 
 from __future__ import annotations

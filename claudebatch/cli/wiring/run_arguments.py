@@ -66,6 +66,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         # Rows that are about to be attached must not be sent beside it.
         collect=flags.collect or flags.attach is not None,
         attach=flags.attach or "",
+        retry_batches=flags.retry_batches,
         command=("claudebatch", *sys.argv[1:]),
     )
 

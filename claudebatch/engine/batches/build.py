@@ -78,9 +78,9 @@ class BatchBuilder:
         self.kinds = KindCheck(parts.objection)
         """What the API refuses of the rows."""
 
-    async def build(self, room: int, skew_ms: int | None = None) -> BuiltBatch | None:
-        """The next batch of at most *room* requests; None where none fits under the cap
-        now. *skew_ms*: by how much the server's clock is ahead of ours.
+    async def build(self, room: int, place: BatchPlace) -> BuiltBatch | None:
+        """The next batch of at most *room* requests, to be made at *place*; None where
+        none fits under the cap now.
         """
         parts, journal = self._parts, self._parts.journal
         nonce = new_nonce(parts.rng)
@@ -105,7 +105,6 @@ class BatchBuilder:
             await journal.read(lambda c: note_over(c, batch, BatchState.NOT_MADE))
             await self._holds.end(batch)
             return None
-        place = BatchPlace(parts.address, skew_ms=skew_ms)
         await journal.read(lambda c: note_place(c, batch, place))
         soon = BatchRow(
             batch,

@@ -23,7 +23,7 @@ from claudebatch.core.result_lines import answer_head, failed_head, place
 from claudebatch.engine.batches.answer_judge import JudgedAnswer
 from claudebatch.engine.batches.attach import ATTACHED, name_of
 from claudebatch.engine.batches.custom_ids import parse_custom_id
-from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
+from claudebatch.engine.batches.doubts import NothingProved, NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.outcomes import NOT_SENT, BatchOutcome
 from claudebatch.engine.batches.parts import BatchParts
@@ -84,8 +84,8 @@ class BatchCollector:
 
     async def collect(self, client: BatchClient, row: BatchRow, batch: Batch) -> Collected:
         """Download and write down all results of *batch*, which has ended. Raises
-        `NotOurs`, `ResultsIncomplete` and what the client raises: then the rest is
-        collected another time.
+        `NotOurs`, `ResultsIncomplete`, `NothingProved` and what the client raises: then
+        the rest is collected another time.
         """
         found = Collected()
         if batch.simulated and not self._parts.simulated:
@@ -112,6 +112,9 @@ class BatchCollector:
             self._lacking[row.batch] += 1
             if self._lacking[row.batch] < _DOWNLOADS:
                 raise ResultsIncomplete
+            if not proved:
+                # Of a batch that is another's, our rows would count as answered.
+                raise NothingProved
         await self._take_missing(row, batch, found)
         return found
 

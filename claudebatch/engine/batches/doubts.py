@@ -12,5 +12,9 @@ class NotOurs(Exception):
         self.nonce = nonce
 
 
+class NothingProved(Exception):
+    """The batch may be ours, and its results have no line: nothing will tell."""
+
+
 class ResultsIncomplete(Exception):
     """The results end well and lack rows: something on the way may have cut them."""

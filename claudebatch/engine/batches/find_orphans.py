@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient, all_pages
 from claudebatch.clients.batch_records import Batch
+from claudebatch.core.errors import BatchNotFound
 from claudebatch.engine.batches.orphans import candidates, given_up, too_old
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.storage.journal.batch_places import BatchPlace
@@ -19,8 +21,10 @@ class OrphanFinder:
         self._parts = parts
         # Mutable, by batch: since when it is looked for, on the clock that stands still
         # while the machine sleeps; and those that a candidate of another one may be.
+        # And what the last list has shown.
         self._since: dict[int, float] = {}
         self._may_be: set[int] = set()
+        self._last: list[Batch] = []
 
     async def look(
         self,
@@ -36,6 +40,7 @@ class OrphanFinder:
         *unproved* are candidates of other batches of this run, whose results will tell.
         """
         listed, skews = await self._listed(client, rows, places)
+        self._last = listed
         # Not from a question that nobody answered: a list must have been there to lag.
         for row in rows:
             self._since.setdefault(row.batch, self._parts.now())
@@ -64,6 +69,34 @@ class OrphanFinder:
         """Whether *row*, of which no list tells, was never made."""
         looked_for_s = self._parts.now() - self._since[row.batch]
         return row.batch not in self._may_be and given_up(looked_for_s)
+
+    async def shows_where_it_was_asked_for(
+        self,
+        client: BatchClient,
+        place: BatchPlace | None,
+        *,
+        intent: BatchRow,
+        ours: Collection[str],
+    ) -> bool:
+        """Whether the list is that of the workspace in which *intent* was sent: keys of
+        other ones have lists of their own. Raises what the client raises.
+        """
+        shown = {batch.id for batch in self._last}
+        if place is None or place.seen is None:
+            # No list was seen then: one with a batch of this machine will have to do.
+            return bool(shown & {*ours, *self._parts.known_elsewhere()})
+        if not place.seen:
+            # It was empty then, so nothing in it can be older than the intent.
+            skew_s = _skew_s(place, 0.0)
+            return not any(too_old(intent, batch, skew_s=skew_s) for batch in self._last)
+        if shown & set(place.seen):
+            return True
+        for name in place.seen:
+            # Further down the list than it was read, perhaps.
+            with suppress(BatchNotFound):
+                await client.retrieve(name)
+                return True
+        return False
 
     def begin_anew(self, row: BatchRow) -> None:
         """The candidate of *row* was none: lists have all their time again."""

@@ -94,6 +94,8 @@ class BatchParts:
     max_outage_s: float
     collect: bool
     """Make no batch; only collect those that are there."""
+    retry_batches: bool
+    """Give up batches that this key is not shown; their rows are sent again."""
     attach: str
     """The id of a batch that was made elsewhere and becomes one of this run; empty:
     none.

@@ -7,6 +7,7 @@ megabytes, again and again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient, all_pages
@@ -19,6 +20,8 @@ _LOOK_S = 60.0
 # Older ones have ended or expired: what is behind them does not wait.
 _LIVES = timedelta(hours=25)
 _MOST_PAGES = 10
+# The newest: by them the workspace is known again.
+_SOME = 5
 
 
 class QueueRoom:
@@ -33,6 +36,8 @@ class QueueRoom:
         """Requests that others have in it, as far as is known."""
         self.skew_ms: int | None = None
         """By how much the server's clock is ahead of ours; None: not known."""
+        self.seen: Sequence[str] | None = None
+        """Some of the ids that the last list showed; None: there was none."""
 
     async def look(self, client: BatchClient, own: list[BatchRow]) -> int:
         """How many requests there is room for; *own*: the batches of this run that are
@@ -55,6 +60,10 @@ class QueueRoom:
             return room
         return min(room, self._parts.queue.most - queued - self.others)
 
+    def made(self, id: str) -> None:
+        """The account has a new batch: that of this answer to a create."""
+        self.seen = (id, *(self.seen or ()))[:_SOME]
+
     async def _look_at_list(self, client: BatchClient) -> None:
         listed: dict[str, int] = {}
         pages = 0
@@ -75,3 +84,4 @@ class QueueRoom:
             # What was known before, and the ledger, have to do.
             return
         self._listed = listed
+        self.seen = tuple(listed)[:_SOME]

@@ -30,7 +30,7 @@ from claudebatch.engine.batches.attach import Attacher
 from claudebatch.engine.batches.build import BatchBuilder
 from claudebatch.engine.batches.collect import BatchCollector, Collected
 from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
-from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
+from claudebatch.engine.batches.doubts import NothingProved, NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.made_twice import SecondBatches
@@ -39,6 +39,7 @@ from claudebatch.engine.batches.outages import AskedBatches, BatchOutage
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
 from claudebatch.engine.batches.queue_room import QueueRoom
+from claudebatch.engine.batches.set_aside import Doubt, SetAside
 from claudebatch.engine.batches.to_make import ToMake
 from claudebatch.engine.batches.upload_file import NAME, remove
 from claudebatch.storage.journal.batch_places import BatchPlace, batch_places, note_place
@@ -88,7 +89,7 @@ class BatchSender:
         self._second = SecondBatches(parts)
         self._collected_here = False
         self._made_here: set[int] = set()
-        self._elsewhere: list[BatchRow] = []
+        self._aside = SetAside()
         self._places: dict[int, BatchPlace] = {}
         self._to_make: ToMake | None = None
         self.stop: StopRun | None = None
@@ -165,7 +166,7 @@ class BatchSender:
                     await self._look_for_second_ones()
             await self._undo_waiting()
             # Nobody else is stopped by these: other rows may be of use.
-            stops = (self._builder.kinds.stop(), self._outage.stop(), self._of_another_key())
+            stops = (self._builder.kinds.stop(), self._outage.stop(), self._aside.stop())
             self.stop = self.stop or next(filter(None, stops), None)
         except StopRun as stop:
             await self._undo_waiting()
@@ -325,7 +326,8 @@ class BatchSender:
             return None
         self._crowded = False
         self._holds.short = False
-        built = await self._builder.build(room, self._queue.skew_ms)
+        here = BatchPlace(self._parts.address, skew_ms=self._queue.skew_ms, seen=self._queue.seen)
+        built = await self._builder.build(room, here)
         self._try_again = self._parts.now() + _SHORT_S
         self._tell_live(self._builder)
         if built is None:
@@ -378,6 +380,7 @@ class BatchSender:
                 if not await self._go_on_without(error):
                     raise self._unavailable(error) from error
         else:
+            self._queue.made(batch.id)
             await self._made(row, batch, proved=True)
         remove(built.upload)
 
@@ -478,7 +481,7 @@ class BatchSender:
             if candidate is not None:
                 await self._made(row, candidate, proved=False)
             elif self._orphans.given_up(row):
-                await self._never_made(row)
+                await self._not_found(row)
 
     async def _ask(self, row: BatchRow, id: str) -> None:
         polls = self._polls[row.batch]
@@ -503,6 +506,38 @@ class BatchSender:
             else:
                 await self._not_known(row)
 
+    async def _not_found(self, row: BatchRow) -> None:
+        """No list has shown *row* for as long as lists may lag."""
+        here = True
+        if row.batch not in self._made_here:
+            # Another session has asked for it, perhaps with another key.
+            try:
+                here = await self._orphans.shows_where_it_was_asked_for(
+                    self._connected(),
+                    self._places.get(row.batch),
+                    intent=row,
+                    ours=await self._parts.journal.read(own_batches),
+                )
+            except AttemptError:
+                return
+        if here:
+            await self._never_made(row)
+        elif self._parts.wall_ms() > row.intent_ms + _KEPT_MS:
+            await self._lost(row, "the API keeps results for 29 days")
+        else:
+            await self._set_aside(row, Doubt.PERHAPS_ELSEWHERE)
+
+    async def _set_aside(self, row: BatchRow, doubt: Doubt) -> None:
+        """Leave *row* as it is, unless the user has given it up."""
+        # Believed to be gone, answers that another key can have would be paid for
+        # again.
+        if self._parts.retry_batches:
+            await self._lost(row, "--retry-batches gives it up")
+            return
+        self._aside.add(row, doubt)
+        self._open.pop(row.batch, None)
+        self._polls.pop(row.batch, None)
+
     async def _not_known(self, row: BatchRow) -> None:
         """The API has not known *row* for long, or this key's workspace has not."""
         if self._parts.wall_ms() > (row.created_ms or 0) + _KEPT_MS:
@@ -515,28 +550,13 @@ class BatchSender:
         own = await self._parts.journal.read(own_batches)
         seen = {batch.id for batch in listed.batches}
         if not seen & (own | self._parts.known_elsewhere()):
-            # Believed, answers that another key can have would be paid for again.
-            self._elsewhere.append(row)
-            self._open.pop(row.batch, None)
-            self._polls.pop(row.batch, None)
+            await self._set_aside(row, Doubt.NOT_SHOWN)
         elif row.id not in seen and self._expired(row):
             # It was deleted: of the same workspace, others are there.
             await self._lost(row, "the API does not know it any more")
 
     def _expired(self, row: BatchRow) -> bool:
         return row.expires_ms is not None and self._parts.wall_ms() > row.expires_ms
-
-    def _of_another_key(self) -> StopRun | None:
-        if not self._elsewhere:
-            return None
-        rows = counted(sum(row.requests for row in self._elsewhere), "row is", "rows are")
-        return ApiUnavailable(
-            "E783",
-            f"{rows} in {self._elsewhere[0].id}, which the API does not show to this key, nor any "
-            f"other batch of this machine",
-            fix="run the same command with a key of the workspace that it was made in; what was "
-            "deleted there counts as lost 29 days after it was made",
-        )
 
     async def _collect(self, row: BatchRow, batch: Batch) -> None:
         self._tell(row, "ended")
@@ -547,6 +567,9 @@ class BatchSender:
             return
         except ResultsIncomplete:
             self._polls[row.batch].answered(self._parts.now(), None)
+            return
+        except NothingProved:
+            await self._set_aside(row, Doubt.PROVED_BY_NOTHING)
             return
         await self._over(row, BatchState.COLLECTED, ended_ms=ms(batch.ended_at))
         self._collected_here = True
@@ -579,11 +602,12 @@ class BatchSender:
         found = await self._collector.give_up(row, sent=True, why=why)
         await self._over(row, BatchState.LOST)
         self._tell(row, "lost", found)
+        name = row.id or "whose making was not answered"
         self._parts.emit(
             Notice(
                 "W083",
-                f"the results of batch {row.id} are gone: {why}; its {row.requests:,} rows may "
-                f"have been billed, and are to be done again",
+                f"the batch {name} is lost: {why}; its {row.requests:,} rows may have been "
+                f"billed, and are to be done again",
             )
         )
 

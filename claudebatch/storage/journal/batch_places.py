@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 _KEY = "place of batch "
@@ -23,6 +23,10 @@ class BatchPlace(NamedTuple):
     skew_ms: int | None = None
     """By how much the server's clock was ahead of ours when the batch was built; None:
     not known.
+    """
+    seen: Sequence[str] | None = None
+    """Ids that the account's list showed right before: where they are, it is. None: not
+    known.
     """
 
 

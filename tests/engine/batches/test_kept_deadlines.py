@@ -174,6 +174,7 @@ class Case:
     """Seconds until a batch is first asked about."""
     sized: bool = False
     """The index has the sizes of rows."""
+    retry_batches: bool = False
     queue: int = 200_000
     """Requests that may wait at the API."""
     elsewhere: dict[str, int] = field(default_factory=dict)
@@ -286,6 +287,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         "halt": lambda stop: pytest.fail(str(stop)),
         "max_outage_s": 300.0,
         "collect": False,
+        "retry_batches": case.retry_batches,
         "detach": False,
         "drain": Drain(),
         "now": now,
