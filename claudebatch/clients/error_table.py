@@ -328,3 +328,17 @@ def bad_answer(message: str, status: int, headers: HeaderFacts) -> AttemptError:
         unavailable=True,
         may_be_rows=True,
     )
+
+
+def broken_message(message: str, status: int, headers: HeaderFacts) -> AttemptError:
+    """A success with a whole message whose parts have other types than the API's: some
+    gateway makes it so. It was generated, and asked for again it would come again, and
+    be paid for again.
+    """
+    return AttemptError(
+        message,
+        type="bad_answer",
+        status=status,
+        request_id=headers.request_id,
+        may_be_billed=True,
+    )

@@ -26,6 +26,8 @@ def no_message(
     kind = told.get("type") if isinstance(told, dict) and told else "nothing"
     if kind is None:
         return error_table.other_api(words_of(page_text(body)), status, headers)
+    if kind == "message" and ("content" in told or "usage" in told):
+        return error_table.broken_message(reason, status, headers)
     error = told.get("error") if kind == "error" else None
     if not isinstance(error, dict):
         return error_table.bad_answer(reason, status, headers)

@@ -165,7 +165,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         fallbacks=config.fallbacks,
         fallback_on=frozenset(config.fallback_on),
         alerts=resolve_alerts(config, values),
-        retry=_retry(config.retry),
+        retry=_retry(config.retry, values.seconds("max_outage", config.max_outage)),
         retry_budget=_retry_budget(config.retry, values),
         limits=_limits(config.limits, config.concurrency, values),
         breaker=_breaker(config.breaker),
@@ -300,12 +300,13 @@ def _batches(config: Config, values: ValueReader) -> BatchSettings:
     )
 
 
-def _retry(retry: RetrySection) -> RetryPolicy:
+def _retry(retry: RetrySection, max_outage_s: float) -> RetryPolicy:
     return RetryPolicy(
         max_attempts=retry.max_attempts,
         base_s=retry.base_s,
         cap_s=retry.cap_s,
-        max_wait_s=retry.max_wait_s,
+        # A row that is asked to wait for longer than an outage may last asks before.
+        max_wait_s=min(retry.max_wait_s, max_outage_s),
     )
 
 

@@ -31,7 +31,8 @@ class _Message(msgspec.Struct, gc=False):
     model: str
     content: list[_Block]
     usage: msgspec.Raw = msgspec.Raw(b"null")
-    stop_reason: str | None = None
+    stop_reason: Any = None
+    """A text; of another type it costs no answer that is paid for."""
     replaced_characters: Any = 0
     """Ours: it stands in bodies that were repaired, so that cache and journal know."""
 
@@ -60,7 +61,7 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
         message=body,
         model=message.model,
         text=_text(message.content),
-        stop_reason=message.stop_reason,
+        stop_reason=message.stop_reason if isinstance(message.stop_reason, str) else None,
         usage=usage,
         counted=counted,
         raw_usage=raw_usage,

@@ -63,6 +63,8 @@ class RefusedRow:
 
 def kind_of(error: AttemptError) -> RefusalKind:
     """Equal for refusals that say the same of different rows."""
+    if _is_fault_of_the_api(error):
+        return error.status, error.type, ""
     words = _NUMBERED.sub("#", _QUOTED.sub('""', error.message))
     return error.status, error.type, words[:_LONGEST_WORDS]
 
@@ -71,7 +73,12 @@ def is_refusal(error: AttemptError) -> bool:
     """Whether an answered request was turned down, so that asking again is no use."""
     if isinstance(error, Blocked):
         return True
-    return error.status is not None and error.status < 500 and not error.retryable
+    return error.status is not None and not error.retryable
+
+
+def _is_fault_of_the_api(error: AttemptError) -> bool:
+    """Whether an error that is not to be tried again may be an outage all the same."""
+    return error.status is not None and error.status >= 500
 
 
 class RefusalWatch:
@@ -224,6 +231,21 @@ def _path_stop(error: AttemptError) -> StopRun:
 
 def _stop(error: AttemptError, count: int, *, first: bool) -> StopRun:
     which = f"the first {count}" if first else f"{count} rows in a row"
+    if _is_fault_of_the_api(error):
+        return ApiUnavailable(
+            "E721",
+            f"{which} failed the same way, not to be tried again, and are still pending: "
+            f"{_said(error)}",
+            fix="wait until the API is back, then run the same command, or let rows fail one by "
+            "one with --stop-after 0",
+        )
+    if error.type == "bad_answer":
+        return ApiUnavailable(
+            "E720",
+            f"{which} got answers that nobody can read, and are still pending: {_said(error)}",
+            fix="check what is at ANTHROPIC_BASE_URL, or let rows fail one by one with "
+            "--stop-after 0",
+        )
     said = f"{which} were refused the same way and are still pending: {_said(error)}"
     if isinstance(error, Blocked):
         return AccountRefused(

@@ -193,6 +193,7 @@ def _retry(parts: Parts, outages: Outages) -> Retry:
         emit=parts.emit,
         outages=outages,
         resting=parts.resting,
+        max_outage_s=parts.settings.max_outage_s,
     )
 
 

@@ -186,6 +186,29 @@ async def test_retry_after_on_a_200_means_nothing(raw, connect, call):
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"content": None},
+        {"content": "a"},
+        {"content": ["a"]},
+        {"content": [{"type": "text", "text": 5}]},
+        {"model": 5},
+    ],
+    ids=str,
+)
+async def test_a_message_of_another_form_is_paid_for_and_not_asked_for_again(
+    raw, connect, call, changes
+):
+    raw.say(200, {}, json.dumps(json.loads(MESSAGE) | changes).encode())
+    error = await ending(connect(raw.url), call())
+    assert (type(error), error.type, error.status) == (AttemptError, "bad_answer", 200)
+    assert (error.retryable, error.unavailable, error.may_be_billed) == (False, False, True)
+    raw.say(200, {}, MESSAGE[:-9])
+    # Cut off on its way, it may come whole.
+    assert (await ending(connect(raw.url), call())).retryable
+
+
+@pytest.mark.parametrize(
     ("fault", "type_", "status", "may_be_billed"),
     [
         ("529", "overloaded_error", 529, False),

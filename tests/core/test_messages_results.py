@@ -143,6 +143,13 @@ def test_an_answer_that_a_gateway_has_laid_out_still_makes_one_line(indent, ends
     assert json.loads(written)["usage"]["a"] == {"b": 1}
 
 
+@pytest.mark.parametrize("odd", [["end_turn"], {}, 5, True, None])
+def test_a_stop_reason_that_is_no_text_costs_no_answer(odd):
+    reply = parse_message(body(stop_reason=odd))
+    assert (reply.text, reply.stop_reason) == ("hi", None)
+    assert json.loads(reply.message)["stop_reason"] == odd, "kept as it came"
+
+
 NO_MESSAGES = [
     b"",
     b"null",

@@ -75,7 +75,9 @@ def test_refusals_are_alike_when_only_quotes_numbers_and_ids_differ(one, other, 
         (page(), True),
         (NotServed("gone", type="not_found_error", status=404), True),
         (NotServed("no price", type="unknown_price"), False),
-        (AttemptError("down", type="api_error", status=500, unavailable=True), False),
+        (AttemptError("down", type="api_error", status=500, unavailable=True), True),
+        (AttemptError("no list", type="bad_answer", status=200, may_be_billed=True), True),
+        (AttemptError("down", type="api_error", status=500, retryable=True), False),
         (AttemptError("late", type="timeout", retryable=True), False),
         (AttemptError("later", type="conflict_error", status=409, retryable=True), False),
     ],
@@ -100,6 +102,28 @@ def test_five_alike_and_no_answer_stop_and_charge_no_row(error, code, hint):
     assert error.message in course.stop.message
     course.refused(error)  # was in flight
     assert course.watch.ripe() == [] and course.watch.rest() == []
+
+
+def test_five_answers_broken_alike_stop_as_unavailable_and_charge_no_row():
+    broken = AttemptError("no `content`", type="bad_answer", status=200, may_be_billed=True)
+    course = Course(RefusalWatch()).refused(*[broken] * 5)
+    assert (course.stop.id, course.stop.exit_code) == ("E720", ExitCode.UNAVAILABLE)
+    assert "no `content`" in course.stop.message and "ANTHROPIC_BASE_URL" in course.stop.fix
+    assert course.watch.rest() == []
+
+
+def test_five_failures_that_are_not_to_be_tried_again_are_an_outage():
+    # Of an outage each row may hear another word.
+    errors = [
+        AttemptError(f"down: {word}", type="api_error", status=500, unavailable=True)
+        for word in ("a", "b", "c", "d", "e")
+    ]
+    course = Course(RefusalWatch()).refused(*errors)
+    assert (course.stop.id, course.stop.exit_code) == ("E721", ExitCode.UNAVAILABLE)
+    assert course.watch.rest() == []
+    alone = Course(RefusalWatch()).answered().refused(errors[0])
+    assert alone.watch.ripe() == [], "an outage may begin with it"
+    assert len(alone.answered().watch.ripe()) == 1
 
 
 def test_refusals_that_differ_are_the_rows_own_and_are_written_down_at_the_end():

@@ -27,7 +27,7 @@ from claudebatch.setup.run_setup import RunSetup
 _AT_ONCE = 8
 # Somebody sits and waits: four tries take about four seconds, where the API does not
 # ask for longer. No pool stands below, so a 429 is waited out here.
-_RETRY = RetryPolicy(max_attempts=4, base_s=1.0, pool_waits=False)
+_RETRY = RetryPolicy(max_attempts=4, base_s=1.0, max_wait_s=15.0, pool_waits=False)
 
 
 def counter(

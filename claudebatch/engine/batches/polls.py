@@ -11,14 +11,20 @@ _SLOWER = 1.5
 _LONGEST = 6
 """The longest wait, in first ones."""
 # Seen for minutes of batches that were alive and well.
-_NOT_FOUND_PATIENCE_S = 900.0
+_PATIENCE_S = 900.0
 
 
 class Polls:
     """The polls of one batch. Seconds on the caller's clock."""
 
-    def __init__(self, now: float, *, first_s: float = 10.0) -> None:
+    def __init__(
+        self, now: float, *, first_s: float = 10.0, max_outage_s: float = _PATIENCE_S
+    ) -> None:
+        """*max_outage_s*: the API may ask for no longer wait. One that asks for a year
+        would not be asked again, and its outage not be seen.
+        """
         self._longest_s = _LONGEST * first_s
+        self._most_s = max_outage_s
         # Mutable, changed by the methods below only.
         self.due = now + first_s
         """When to ask next."""
@@ -36,10 +42,12 @@ class Polls:
         if isinstance(error, BatchNotFound):
             if self._missing_since is None:
                 self._missing_since = now
-            believed = now - self._missing_since >= _NOT_FOUND_PATIENCE_S
+            believed = now - self._missing_since >= _PATIENCE_S
         else:
             believed = False
         self._later(now, error.retry_after)
+        # Asked no sooner, an outage would be seen that much later.
+        self.due = min(self.due, now + self._most_s)
         return believed
 
     def at_once(self, now: float) -> None:
@@ -48,4 +56,4 @@ class Polls:
 
     def _later(self, now: float, retry_after: float | None) -> None:
         self._wait_s = min(self._wait_s * _SLOWER, self._longest_s)
-        self.due = now + max(self._wait_s, retry_after or 0.0)
+        self.due = now + max(self._wait_s, min(retry_after or 0.0, self._most_s))

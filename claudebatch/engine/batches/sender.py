@@ -284,11 +284,15 @@ class BatchSender:
     def _canceling(self, row: BatchRow, batch: Batch | None) -> None:
         now = self._parts.now()
         # Anew: it may end within seconds, however long it has been asked about.
-        polls = self._polls[row.batch] = Polls(now, first_s=self._parts.settings.poll_s)
+        polls = self._polls[row.batch] = self._new_polls(now)
         if batch is None or batch.ended:
             polls.at_once(now)
         else:
             self._tell(row, "canceling")
+
+    def _new_polls(self, now: float) -> Polls:
+        parts = self._parts
+        return Polls(now, first_s=parts.settings.poll_s, max_outage_s=parts.max_outage_s)
 
     def _late_in(self) -> float | None:
         return None if self.keeper is None else self.keeper.wait_s(self.in_flight)
@@ -635,9 +639,7 @@ class BatchSender:
         known = row.batch in self._open and self._open[row.batch].id == row.id
         self._open[row.batch] = row
         if not known:
-            polls = self._polls[row.batch] = Polls(
-                self._parts.now(), first_s=self._parts.settings.poll_s
-            )
+            polls = self._polls[row.batch] = self._new_polls(self._parts.now())
             if row.batch not in self._made_here:
                 # Made in an earlier session: it may have ended long ago.
                 polls.at_once(self._parts.now())

@@ -25,14 +25,17 @@ class ToMake:
     def refused(self, now: float, error: AttemptError, *, max_outage_s: float) -> bool:
         """The API made nothing; returns whether to go on trying."""
         # A full queue empties when batches end: of that an outage says nothing.
+        # Whatever the API asks for, it is asked again within this time.
+        most_s = max_outage_s
         if isinstance(error, RateLimited):
             self._since = None
+            most_s = max(most_s, _LONGEST_WAIT_S)
         else:
             # From then, not from the making: it may have waited in line for hours.
             self._since = now if self._since is None else self._since
             if not error.retryable or now - self._since > max_outage_s:
                 return False
         # Twice as long each time: of a full queue the API may not say when it empties.
-        self.due = now + max(self._wait_s, error.retry_after or 0.0)
+        self.due = now + max(self._wait_s, min(error.retry_after or 0.0, most_s))
         self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
         return True

@@ -10,14 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from math import inf
 
 from claudebatch.core.domain import Call, Reply
-from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
+from claudebatch.core.errors import ApiUnavailable, AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
 from claudebatch.core.tries import Outages, RowLimited, RowTries, is_own
 from claudebatch.layers.retry.retry_budget import RetryBudget
+from claudebatch.layers.retry.server_waits import ServerWaits
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
 # How often a retry in line looks whether answers have moved it up: without a look it
@@ -47,9 +49,11 @@ class Retry:
         emit: Emit,
         outages: Outages | None = None,
         resting: Resting | None = None,
+        max_outage_s: float = inf,
     ) -> None:
         """Attempts that fail in one of *outages* do not count; *resting* hears of rows
-        that wait.
+        that wait. *max_outage_s*: rows that a server asked to wait, and that get no
+        answer for so long, end the run with `ApiUnavailable`.
         """
         self._policy = policy
         self._budget_policy = budget
@@ -60,8 +64,10 @@ class Retry:
         self._emit = emit
         self._outages = outages or Outages()
         self._resting = resting or Resting()
-        # Mutable: one budget per pool, made when the pool is first used.
+        self._max_outage_s = max_outage_s
+        # Mutable: one budget per pool, made when the pool is first used, and its waits.
         self._budgets: dict[str, RetryBudget] = {}
+        self._waits: dict[str, ServerWaits] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The first reply. The row's attempts are counted on where an earlier call of
@@ -84,7 +90,7 @@ class Retry:
             self._end(call, tries, before)
             first = not tries.has_failed(call.model)
             try:
-                reply = await call_next(call)
+                reply = await self._send(call, call_next)
             except CircuitOpen as error:
                 # Nothing was sent: the chain decides what happens next.
                 if turn is not None:
@@ -108,6 +114,7 @@ class Retry:
                         cause=error.message,
                     )
                 )
+                failure = error
             else:
                 budget.answered(self._now(), first=first)
                 failed = _made(tries, call)
@@ -115,12 +122,51 @@ class Retry:
             # A pool that serves nobody must not be asked for ever more rows.
             if budget.serves or not counts or tries.was_bad(call.model):
                 self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
-            await self._sleep(delay)
+            await self._wait(call, failure, delay)
             turn = await self._turn(call, budget) if counts else None
             if counts:
                 self._resting.over(call.row)
             # A row that met a 429 is at rest until its next request leaves. Were all
             # rows under way such that always meet one, no probe would ever be let in.
+
+    async def _send(self, call: Call, call_next: Handler) -> Reply:
+        waits, answered = self._waits_of(call), False
+        waits.sent()
+        try:
+            reply = await call_next(call)
+            answered = True
+            return reply
+        except AttemptError as error:
+            answered = not (error.unavailable or isinstance(error, RateLimited | CircuitOpen))
+            raise
+        finally:
+            waits.is_back(self._now(), answered=answered)
+
+    async def _wait(self, call: Call, error: AttemptError, delay: float) -> None:
+        """Wait *delay* seconds after *error*; one that the server asked for only as
+        long as the run bears it.
+        """
+        waits = self._waits_of(call)
+        if error.retry_after is None or isinstance(error, RateLimited):
+            # What a 429 asks for is the pool's to wait out.
+            await self._sleep(delay)
+        elif not await waits.passed(delay, now=self._now, sleep=self._sleep):
+            raise self._unavailable(call, error, waits)
+
+    def _unavailable(
+        self, call: Call, error: AttemptError, waits: ServerWaits
+    ) -> ApiUnavailable | AttemptError:
+        chain = call.route.fallbacks
+        if chain and call.model != chain[-1] and error.unavailable:
+            error.handed_over = True
+            return error
+        return ApiUnavailable(
+            "E719",
+            f"no answer from {self._pool_of(call.limited_as)} for "
+            f"{waits.silent_s(self._now()):.0f} s, and it asks to wait for longer: "
+            f"{error.message}",
+            fix="wait until the API is back, then run the same command",
+        )
 
     def _take_in(self, call: Call, tries: RowTries, error: AttemptError) -> bool:
         """Note that an attempt failed; returns whether it counts."""
@@ -193,6 +239,13 @@ class Retry:
         if budget is None:
             budget = self._budgets[pool] = RetryBudget(self._budget_policy, now=self._now())
         return budget
+
+    def _waits_of(self, call: Call) -> ServerWaits:
+        pool = self._pool_of(call.limited_as)
+        waits = self._waits.get(pool)
+        if waits is None:
+            waits = self._waits[pool] = ServerWaits(self._max_outage_s, now=self._now())
+        return waits
 
     def _hands_over(self, call: Call, error: AttemptError, budget: RetryBudget) -> bool:
         chain = call.route.fallbacks

@@ -28,6 +28,19 @@ def test_the_api_may_ask_for_longer():
     assert waits(3, retry_after=300.0)[1:] == [300.0, 300.0]
 
 
+def test_no_wait_that_the_api_asks_for_outlasts_an_outage():
+    away = AttemptError("busy", type="overloaded_error", status=503, retry_after=1e9)
+    polls = Polls(0.0, max_outage_s=15.0)
+    polls.failed(10.0, away)
+    assert polls.due == 25.0
+    polls.answered(25.0, 1e9)
+    # The usual wait of an answered question is not an outage's.
+    assert polls.due == 25.0 + 22.5
+    polls.failed(50.0, away)
+    assert polls.due == 65.0
+    assert waits(2, retry_after=1e9)[1] == 900.0
+
+
 def test_a_404_is_patience_for_a_quarter_of_an_hour():
     polls, now = Polls(0.0), 0.0
     believed = []

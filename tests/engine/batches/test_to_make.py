@@ -27,6 +27,14 @@ def test_a_full_queue_is_waited_for_however_long_and_as_long_as_the_api_asks(tmp
     assert waits == [7.0, 10.0, 20.0, 40.0, 60.0, 60.0, 60.0, 60.0]
 
 
+def test_no_wait_that_the_api_asks_for_outlasts_an_outage(tmp_path):
+    for kind, due in ((RateLimited, 60.0), (AttemptError, 15.0)):
+        error = kind("later", type="odd_error", status=503, retryable=True, retry_after=1e9)
+        one = waiting(tmp_path)
+        assert one.refused(0.0, error, max_outage_s=15.0)
+        assert one.due == due
+
+
 def test_an_outage_is_waited_for_as_long_as_is_set(tmp_path):
     one = waiting(tmp_path)
     assert one.refused(0.0, AWAY, max_outage_s=10.0)
