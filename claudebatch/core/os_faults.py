@@ -115,6 +115,9 @@ def os_fault(error: BaseException) -> OsFault:
 def place_of(error: BaseException) -> str:
     """`FILE: `, where *error* names a file; else nothing."""
     name = getattr(error, "filename", None)
+    # A renaming fails for what stands where the file was to go.
+    if getattr(error, "errno", None) in (errno.EISDIR, errno.ENOTEMPTY):
+        name = getattr(error, "filename2", None) or name
     if isinstance(name, bytes):
         name = name.decode(errors="replace")
     return f"{name}: " if isinstance(name, str) and name else ""

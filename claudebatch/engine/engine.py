@@ -138,7 +138,8 @@ class Engine:
         while self._tasks:
             # Only those of now: `resize` and rows at rest add workers meanwhile.
             await asyncio.wait(self._tasks)
-        await self._fail_all(self._refusals.rest() if self._refusals else [])
+        if self._refusals is not None:
+            await self._fail_all(self._refusals.rest(stopped=self._drain.started))
         return self._ended
 
     def news(self, stop: StopRun | None) -> None:

@@ -179,10 +179,13 @@ class RefusalWatch:
             self._held = [row for row in self._held if row not in ripe]
         return ripe
 
-    def rest(self) -> list[RefusedRow]:
-        """At the end: those that are left, and that nothing was found against."""
+    def rest(self, *, stopped: bool = False) -> list[RefusedRow]:
+        """At the end: those that are left, and that nothing was found against. Of a run
+        that is *stopped*, an outage may have hit those that the API failed: they stay
+        to be done.
+        """
         rest, self._held = self._held, []
-        return rest
+        return [row for row in rest if not (stopped and _is_fault_of_the_api(row.error))]
 
     def _limit(self, first: bool) -> int:
         return min(FIRST_REFUSALS, self._stop_after) if first else self._stop_after

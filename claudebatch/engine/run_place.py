@@ -13,7 +13,7 @@ from claudebatch.core.errors import ClaudebatchError, StorageError
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.storage.journal.batches import open_batches, waiting
+from claudebatch.storage.journal.batches import BatchRow, open_batches, waiting
 from claudebatch.storage.journal.queries import drop_simulated, holds_real_answers
 from claudebatch.storage.run_folder import RunFolder
 
@@ -65,13 +65,15 @@ def _require_no_open_batches(options: RunOptions, folder: RunFolder) -> None:
     """Raise `ClaudebatchError` where the run that would be replaced waits for answers
     that are paid for.
     """
+    batches: list[BatchRow] = []
     # A damaged run must not stand in the way: it could not collect them either.
     with suppress(StorageError, sqlite3.Error):
         old = folder.predecessor()
         if old is None:
             return
         with closing(old.journal):
-            batches = [] if _was_rehearsal(options, old) else open_batches(old.journal)
+            if not _was_rehearsal(options, old):
+                batches = open_batches(old.journal)
     if batches:
         raise ClaudebatchError(
             "E790",

@@ -59,4 +59,6 @@ def test_memory_and_sqlite_have_theirs(tmp_path):
 def test_the_file_is_named_where_the_error_knows_it():
     assert place_of(OSError(errno.EIO, "x", "a/b")) == "a/b: "
     assert place_of(OSError(errno.EIO, "x", b"a/b")) == "a/b: "
+    assert place_of(OSError(errno.EIO, "x", "a", None, "b")) == "a: "
+    assert place_of(OSError(errno.EISDIR, "x", "a", None, "b")) == "b: ", "where it was to go"
     assert place_of(MemoryError()) == ""

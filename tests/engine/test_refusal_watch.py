@@ -121,6 +121,8 @@ def test_five_failures_that_are_not_to_be_tried_again_are_an_outage():
     course = Course(RefusalWatch()).refused(*errors)
     assert (course.stop.id, course.stop.exit_code) == ("E721", ExitCode.UNAVAILABLE)
     assert course.watch.rest() == []
+    stopped = Course(RefusalWatch()).refused(errors[0], bad())
+    assert [row.error.status for row in stopped.watch.rest(stopped=True)] == [400]
     alone = Course(RefusalWatch()).answered().refused(errors[0])
     assert alone.watch.ripe() == [], "an outage may begin with it"
     assert len(alone.answered().watch.ripe()) == 1

@@ -146,3 +146,21 @@ def test_an_owner_file_of_nonsense_says_nothing_and_steers_nothing(processes, se
         assert done.code == 7, done.err
         assert "\x1b" not in done.err
     assert first.running
+
+
+@pytest.mark.parametrize("kind", ["link", "text"])
+def test_a_run_that_starts_over_is_not_stopped_by_what_is_there_and_writes_through_no_link(
+    ran, kind
+):
+    victim = ran.path("victim")
+    victim.write_text("precious\n")
+    journal(ran).unlink()
+    if kind == "link":
+        journal(ran).symlink_to(victim)
+    else:
+        journal(ran).write_text("no database\n")
+    assert ran.claudebatch(*RUN).code == 6
+    done = ran.claudebatch(*RUN, "--fresh")
+    assert (done.code, len(ran.results())) == (0, 3), done.err
+    assert victim.read_text() == "precious\n"
+    assert not journal(ran).is_symlink()

@@ -53,6 +53,31 @@ async def test_a_fast_rows_429_stops_no_standard_row():
     assert [at for at, fast in sent if fast][1] >= 30
 
 
+@pytest.mark.parametrize("retry_after", [None, 1.0, 1e9])
+@virtual
+async def test_a_fast_row_whose_429s_never_pass_goes_to_its_next_model(retry_after):
+    bench = make_bench(model=OPUS, fallbacks={OPUS: [SONNET]}, max_outage="60s", cached=False)
+
+    def answer(call, before):
+        fast = b'"speed":"fast"' in call.body
+        return status_error(429, retry_after=retry_after) if fast else make_reply(model=call.model)
+
+    ended: dict[int, float] = {}
+
+    async def ask(call):
+        reply = await stack(call)
+        ended[call.row] = now()
+        return reply.model
+
+    stack = build_stack(bench.parts, ScriptedClient(answer))
+    fast = [bench.call(f"fast {row}", row=row, speed="fast") for row in range(5)]
+    standard = [bench.call(f"{row}", row=row) for row in range(5, 40)]
+    models = await asyncio.gather(*(ask(call) for call in (*fast, *standard)))
+    assert models == [SONNET] * 5 + [OPUS] * 35
+    assert max(at for row, at in ended.items() if row >= 5) < 10
+    assert max(ended.values()) <= 62
+
+
 @virtual
 async def test_limits_can_be_given_for_it_and_it_begins_like_the_pool_of_its_model():
     limits = {"tier": "scale", "pools": {"opus-5.5-fast": {"requests_per_minute": 7}}}

@@ -10,7 +10,7 @@ from typing import Generic, Protocol
 
 from claudebatch.core.domain import Call, Reply, Usage
 from claudebatch.core.drain import WakeUp
-from claudebatch.core.errors import ApiUnavailable, AttemptError, RateLimited
+from claudebatch.core.errors import ApiUnavailable, AttemptError, NotServed, RateLimited
 from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
 from claudebatch.core.fifo_turn import SleepsUntilDrain
 from claudebatch.core.handler import Handler
@@ -116,7 +116,7 @@ class RateLimit(Generic[BookingT]):
                 # made room: the store is asked again rather than slept on.
                 if place.rings == queue.wake_up.rings:
                     self._emit(Waiting(pool, answer.reason, answer.seconds, call.prompt.id))
-                    patience_s = self._patience_s(pool, answer.state)
+                    patience_s = self._patience_s(pool, call, answer.state)
                     await self._waits.sleep(min(answer.seconds, patience_s), queue.wake_up)
                 place.answer = None
 
@@ -201,7 +201,7 @@ class RateLimit(Generic[BookingT]):
             # The row waits in the retry layer.
             error.retry_after = error.retry_after or PAUSE_S
         self._report(queue, refused.state)
-        self._patience_s(queue.store.name, refused.state)
+        self._patience_s(queue.store.name, call, refused.state)
 
     def _pause_s(self, error: RateLimited) -> float:
         """Seconds for which the pool stands still, if it does: then this is the one
@@ -210,14 +210,19 @@ class RateLimit(Generic[BookingT]):
         asked_s = min(error.retry_after or PAUSE_S, self._max_pause_s)
         return asked_s * (1 + HERD_SHARE * self._rng.random())
 
-    def _patience_s(self, pool: str, state: PoolState) -> float:
-        """Seconds until *pool* has answered nothing but 429s for too long; raises
-        `ApiUnavailable` after that.
+    def _patience_s(self, pool: str, call: Call, state: PoolState) -> float:
+        """Seconds until *pool* has answered nothing but 429s for too long; after that
+        raises `ApiUnavailable`, or `NotServed` where *call* has another model to go to.
         """
         if state.limited_s > self._max_outage_s:
+            said = f"{pool} has answered nothing but 429s for {state.limited_s:.0f} s"
+            chain = call.route.fallbacks
+            if chain and call.model != chain[-1]:
+                # The limit of one pool, fast mode's above all, is no outage of the run.
+                raise NotServed(said, type="rate_limit_error")
             raise ApiUnavailable(
                 "E711",
-                f"{pool} has answered nothing but 429s for {state.limited_s:.0f} s",
+                said,
                 fix="wait until the limit is free again, then run the same command",
             )
         # Past the end of the patience, not on it.
