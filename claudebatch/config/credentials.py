@@ -54,12 +54,16 @@ def credential_source(env: Mapping[str, str], *, home: Path) -> str:
     token = next((name for name in _TOKEN if env.get(name)), None)
     if token is not None and all(env.get(name) for name in _FEDERATION):
         return token
-    profiles = Path(env.get("ANTHROPIC_CONFIG_DIR") or home / ".config" / "anthropic")
-    if profiles.is_dir() and any(profiles.iterdir()):
-        return str(profiles)
+    named = env.get("ANTHROPIC_CONFIG_DIR")
+    profiles = Path(named or home / ".config" / "anthropic")
+    with suppress(OSError):
+        # One that cannot be read holds no profile that the SDK would find.
+        if profiles.is_dir() and any(profiles.iterdir()):
+            return str(profiles)
+    beside = f", and there is no profile in ANTHROPIC_CONFIG_DIR={named}" if named else ""
     raise CredentialError(
         "E218",
-        "no API key: ANTHROPIC_API_KEY is not set",
+        f"no API key: ANTHROPIC_API_KEY is not set{beside}",
         fix="export ANTHROPIC_API_KEY=… (from platform.claude.com), or rehearse without one: add "
         "--simulate",
     )

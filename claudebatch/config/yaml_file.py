@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +19,7 @@ from claudebatch.core.errors import ConfigError
 # Aliases of aliases can make a file of a few lines as large as one likes.
 _MOST_KEYS = 100_000
 _MOST_BYTES = 10_000_000
+_OPTION = "-c/--config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class YamlFile:
         return f"{self.path}:{self.lines[key]}" if key else str(self.path)
 
 
-def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
+def read_yaml(path: Path, *, named_by: str = _OPTION) -> YamlFile:
     """The mapping in the file at *path*, which *named_by* names; raises `ConfigError`
     naming file and line.
     """
@@ -120,13 +124,23 @@ def _fix(error: yaml.MarkedYAMLError) -> str:
 
 def _text(path: Path, named_by: str) -> str:
     # Maybe a pipe, or /dev/zero: never more than can be a configuration.
-    with path.open("rb") as file:
+    with path.open("rb") if named_by == _OPTION else os.fdopen(_at_once(path), "rb") as file:
         raw = file.read(_MOST_BYTES + 1)
+        if not raw and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.ENXIO, "nobody writes into this pipe")
     if len(raw) > _MOST_BYTES:
         raise ConfigError(
             "E127", f"{path}: more than {_MOST_BYTES:,} bytes", fix=f"check {named_by}"
         )
     return raw.decode("utf-8-sig")
+
+
+def _at_once(path: Path) -> int:
+    # A pipe that an option names is waited for; a variable may name one that somebody
+    # has left behind.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:

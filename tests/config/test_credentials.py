@@ -55,3 +55,12 @@ def test_without_one_the_error_says_how_to_get_on(env, tmp_path):
     assert "ANTHROPIC_API_KEY is not set" in caught.value.message
     assert "export ANTHROPIC_API_KEY=" in caught.value.fix
     assert "--simulate" in caught.value.fix
+
+
+@pytest.mark.parametrize("name", ["gone", "file", "n" * 5000])
+def test_a_folder_of_profiles_that_is_none_is_named(name, tmp_path):
+    (tmp_path / "file").write_text("")
+    place = str(tmp_path / name)
+    with pytest.raises(CredentialError) as caught:
+        require_credential({"ANTHROPIC_CONFIG_DIR": place}, home=tmp_path)
+    assert caught.value.message.endswith(f"no profile in ANTHROPIC_CONFIG_DIR={place}")

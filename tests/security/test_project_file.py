@@ -144,6 +144,16 @@ def test_a_configuration_may_come_out_of_a_pipe(world):
     assert (done.code, "pipe:1: max_tokens" in done.err) == (2, True)
 
 
+def test_a_pipe_that_a_variable_names_and_nobody_writes_into_holds_up_nothing(world):
+    project(world, "")
+    os.mkfifo(world.path("pipe"))
+    world.environment["CLAUDEBATCH_CONFIG"] = "pipe"
+    done = world.claudebatch(*RUN, "--simulate")
+    assert done.code == 2
+    assert "pipe: cannot read the configuration: nobody writes into this pipe" in done.err
+    assert "check CLAUDEBATCH_CONFIG" in done.err
+
+
 def test_a_found_file_that_is_no_file_is_not_read(world, api):
     project(world, "")
     world.path("claudebatch.yaml").unlink()
