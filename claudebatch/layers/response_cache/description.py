@@ -13,7 +13,7 @@ from claudebatch.core.domain import Call
 from claudebatch.core.jsonl import InvalidJson, decode, encode
 
 # Enough to tell a prompt by, and short beside its answer.
-_WORDS = 120
+MOST_WORDS = 120
 # Of a prompt's beginning and end: two prompts with one of them in common may be the
 # same one, edited.
 _EDGE = 60
@@ -93,7 +93,7 @@ def description(body: bytes, messages: Any, *, row: str) -> Description:
     words = next((text for one in reversed(turns) if (text := _first_text(one))), "")
     packed, form = _packed(body)
     return Description(
-        " ".join(words[: _WORDS * 4].split())[:_WORDS].rstrip(),
+        " ".join(words[: MOST_WORDS * 4].split())[:MOST_WORDS].rstrip(),
         digests(turns, row=row),
         packed,
         form,

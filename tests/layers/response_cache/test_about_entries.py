@@ -131,6 +131,66 @@ async def test_filters_and_orders_choose_as_they_say(asked: Asked):
     assert [e.words for e in entries(asked, sort="age")][-1] == "A long one"
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ÄRGER MIT", ["100 % Ärger mit Öl_1"]),
+        ("öl_", ["100 % Ärger mit Öl_1"]),
+        ("Öl?1", []),
+        ("  100\n% ", ["100 % Ärger mit Öl_1"]),
+        ("ol_1", []),
+        ("天気\\は", [r"天気\は"]),
+        ("天気は", []),
+        ("Straße", []),
+        ("", ["100 % Ärger mit Öl_1", r"天気\は"]),
+        ("x" * 100_000, []),
+    ],
+)
+async def test_words_are_found_in_any_script_and_case_and_no_sign_is_a_wildcard(
+    asked: Asked, text: str, found: list[str]
+):
+    asks = (make_call("100 %  Ärger\nmit Öl_1"), make_call(r"天気\は", row=2))
+    await asked.ask(*((call, make_reply()) for call in asks))
+    assert sorted(e.words for e in entries(asked, text=text)) == found
+    assert sorted(e.words for e in entries(asked, text=text, model="HAIKU")) == found
+
+
+def steps(asked: Asked, **wanted: object) -> int:
+    """Instructions of SQLite for a list of what is *wanted*."""
+    told = 0
+
+    def count() -> None:
+        nonlocal told
+        told += 1
+
+    with asked.reader() as cache:
+        cache.connection.set_progress_handler(count, 1)
+        cache.listed(EntryFilter(**wanted), sort="age", limit=5, now=time.time())  # type: ignore[arg-type]
+        cache.connection.set_progress_handler(None, 1)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most"),
+    [
+        # 20, 34, 31 and 45 where the words are looked through again to count them.
+        ({"text": "question 77"}, 5),
+        ({"text": "question 77", "model": "haiku"}, 14),
+        ({"text": "question"}, 24),
+        ({"text": "question", "model": "haiku"}, 31),
+    ],
+)
+async def test_words_are_looked_for_once_in_each_entry(
+    asked: Asked, wanted: dict[str, object], most: int
+):
+    few, many = 100, 300
+    ask = [(make_call(f"question {n}", row=n), make_reply()) for n in range(many)]
+    await asked.ask(*ask[:few])
+    before = steps(asked, **wanted)
+    await asked.ask(*ask[few:])
+    assert steps(asked, **wanted) - before <= most * (many - few)
+
+
 async def test_what_is_about_an_entry_goes_with_it_whoever_drops_it(asked: Asked):
     await asked.ask(*((make_call(f"q{n}", row=n), make_reply()) for n in range(10)))
     asked.sql("DELETE FROM Cache WHERE rowid <= 4")  # as an older version would
