@@ -18,7 +18,7 @@ from claudebatch.core.notice import Notice
 from claudebatch.core.reports import DeadlinePlan
 from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
 from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
-from claudebatch.layers.prompt_caching.mark_plan import Spacing, ttl_s
+from claudebatch.layers.prompt_caching.mark_plan import Spacing, all_kept
 from claudebatch.setup.row_sizes import size_of, sized_call
 from claudebatch.storage.journal.beginnings import row_groups
 from claudebatch.storage.journal.planned_rows import (
@@ -169,14 +169,7 @@ async def _show_rows(planner: RowPlanner, parts: BatchParts, spacing: Spacing | 
 def _note_kept(journal: sqlite3.Connection, *, spacing: Spacing) -> None:
     """Which beginnings are kept, as the marks of this session are decided."""
     groups = (ChainRows(*group) for group in row_groups(journal))
-    note_kept(
-        journal,
-        (
-            (shared.link.digest, seconds, shared.rows)
-            for shared in shared_beginnings(groups)
-            if (seconds := ttl_s(shared, spacing))
-        ),
-    )
+    note_kept(journal, all_kept(shared_beginnings(groups), spacing))
 
 
 async def _show_some(planner: RowPlanner, parts: BatchParts, some: list[RowToPlan]) -> None:

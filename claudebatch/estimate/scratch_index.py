@@ -27,7 +27,7 @@ from claudebatch.estimate.request_shape import CachedShare, PlannedRow, RequestS
 from claudebatch.estimate.row_costs import marked_worst, planned_row
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
-from claudebatch.layers.prompt_caching.mark_plan import ttl_s
+from claudebatch.layers.prompt_caching.mark_plan import all_kept
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
@@ -187,12 +187,7 @@ class ScratchIndex:
             ChainRows(*group) for group in self._connection.execute(_GROUPS.format(sent=_SENT))
         )
         spacing = spacing_of(self._run_setup.settings.limits)
-        found = (
-            (shared.link.digest, seconds, shared.rows)
-            for shared in shared_beginnings(groups)
-            if (seconds := ttl_s(shared, spacing))
-        )
-        self._connection.executemany(_KEEP, found)
+        self._connection.executemany(_KEEP, all_kept(shared_beginnings(groups), spacing))
 
     def kept_beginnings(self) -> int:
         """How many beginnings are written."""

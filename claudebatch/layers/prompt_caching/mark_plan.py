@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Literal, NamedTuple, TypeAlias
 
 from claudebatch.layers.prompt_caching.chains import Link, SharedBeginning, links_of
@@ -21,6 +22,10 @@ PromptCaching: TypeAlias = Literal["auto", "respect", "off"]
 MINUTES_S, HOUR_S = 300, 3600
 MOST_MARKS = 4
 _MOST_ROWS = 255
+# A beginning's number, whether it is kept for an hour, and how many rows have it.
+_NUMBER_AT = 40
+_HOUR_BIT = 1 << 39
+_ROWS = _HOUR_BIT - 1
 MANY_ROWS = 20
 """Of rows in batches, which are read by chance (30 to 98 %), only beginnings of so many
 are marked.
@@ -62,6 +67,18 @@ def ttl_s(shared: SharedBeginning, spacing: Spacing) -> int:
     return 0
 
 
+def all_kept(
+    found: Iterable[SharedBeginning], spacing: Spacing
+) -> Iterator[tuple[bytes, int, int]]:
+    """Of each of *found* that is kept, the digest, the seconds and the rows that share
+    it: one row is enough, where it has a mark of its own. Of a beginning that rows keep
+    for different times there are several.
+    """
+    for shared in found:
+        if seconds := ttl_s(shared, spacing):
+            yield shared.link.digest, seconds, shared.rows
+
+
 class Kept(NamedTuple):
     """A beginning of one row that is kept."""
 
@@ -86,20 +103,19 @@ class MarkPlan:
 
     def fill(self, found: Iterable[SharedBeginning], spacing: Spacing) -> None:
         """Decide of each of *found*."""
-        lasting = {MINUTES_S: array("Q"), HOUR_S: array("Q")}
-        rows = dict[int, int]()
-        for shared in found:
-            seconds = ttl_s(shared, spacing)
-            # A row's own mark that no other row shares groups nothing.
-            if seconds and shared.rows > 1:
-                lasting[seconds].append(_number(shared.link.digest))
-                if shared.rows > 2:
-                    rows[_number(shared.link.digest)] = min(shared.rows, _MOST_ROWS)
+        counted = sorted(_packed(*kept) for kept in all_kept(found, spacing))
         # Sorted numbers in an array take a tenth of what a dictionary would.
-        hours = set(lasting[HOUR_S])
-        self._digests = array("Q", sorted((*lasting[MINUTES_S], *hours)))
-        self._ttls = array("H", (HOUR_S if one in hours else MINUTES_S for one in self._digests))
-        self._rows = bytearray(rows.get(one, 2) for one in self._digests)
+        self._digests, self._ttls, self._rows = array("Q"), array("H"), bytearray()
+        for number, same in groupby(counted, _number_in):
+            # Rows may ask for different times of one beginning, or mark others before
+            # it: all of them share it, and the longest is kept, which comes last.
+            times = list(same)
+            rows = sum(one & _ROWS for one in times)
+            # A row's own mark that no other row shares groups nothing.
+            if rows > 1:
+                self._digests.append(number)
+                self._ttls.append(HOUR_S if times[-1] & _HOUR_BIT else MINUTES_S)
+                self._rows.append(min(rows, _MOST_ROWS))
 
     def ttl_s(self, digest: bytes) -> int:
         """For how many seconds the beginning of this *digest* is kept; 0: not."""
@@ -131,3 +147,12 @@ class MarkPlan:
 
 def _number(digest: bytes) -> int:
     return int.from_bytes(digest, "big")
+
+
+def _packed(digest: bytes, seconds: int, rows: int) -> int:
+    """All of it in one number, which takes a third of what a tuple would."""
+    return _number(digest) << _NUMBER_AT | (_HOUR_BIT if seconds == HOUR_S else 0) | rows
+
+
+def _number_in(packed: int) -> int:
+    return packed >> _NUMBER_AT
