@@ -155,7 +155,7 @@ class PromptCaching:
         # Before anything was read, one that writes would say nothing: the answer that
         # is late may not have begun, or the cache may not work.
         trusted = placed.rows and turn.led and self._turns.trusts(call.model)
-        turn.hurries = bool(trusted and prewarm(call, placed.rows))
+        turn.hurries = bool(trusted and prewarm(call, placed.rows, requests=2))
         # After requests without output a stream shows whether it would begin in time.
         if turn.led or watched:
             # The others wait until it begins, and a stream shows that.
@@ -187,7 +187,9 @@ class PromptCaching:
         wanted = placed.rows and turn.led and self._times.late
         if not wanted or self._failed_prewarms >= _FAILED_PREWARMS:
             return None
-        return prewarm(self._dressed(placed, turn), placed.rows)
+        # What an answer has written is to be tried only.
+        needed = 1 if turn.led == turn.probed else 2
+        return prewarm(self._dressed(placed, turn), placed.rows, requests=needed)
 
     async def _passed(self, call: Call, turn: CacheTurn, call_next: Handler) -> Reply:
         self._under_way[call.row] = turn

@@ -15,21 +15,22 @@ from claudebatch.core.domain import PREWARM, Call
 from claudebatch.core.jsonl import decode, encode, encode_in_order
 from claudebatch.layers.prompt_caching.leading_blocks import blocks
 
-# One writes and one tries: that costs two reads of the beginning and twice what comes
-# after it, for a row reads then what it would have written. More than this share of
-# what all rows cost is not paid for time.
+# One writes and one tries. Each costs a read of the beginning and what comes after it,
+# for a row reads then what it would have written. More than this share of what all rows
+# cost is not paid for time.
 _MOST = 0.05
 # As documented, in tokens of input: a read at its dearest, and output.
 _WRITE, _READ, _OUTPUT = 1.25, 0.1, 5.0
 _FORCED = frozenset(("any", "tool"))
 
 
-def prewarm(call: Call, rows: int) -> Call | None:
+def prewarm(call: Call, rows: int, *, requests: int) -> Call | None:
     """The request for *call*, which has its marks and whose beginning so many *rows*
-    share; None where the API would refuse it, or where it costs too much.
+    share; None where the API would refuse it, or where so many such *requests*, as it
+    takes until the others follow, cost too much.
     """
     body = decode(call.body)
-    if _refused(body) or not _pays(call, rows, _own_share(body)):
+    if _refused(body) or requests * _cost(call, body) > _MOST * _cost_of_rows(call, body, rows):
         return None
     body["max_tokens"] = 0
     return replace(
@@ -52,13 +53,17 @@ def _refused(body: dict[str, Any]) -> bool:
     )
 
 
-def _pays(call: Call, rows: int, own_share: float) -> bool:
-    own = call.size.input_tokens * own_share
+def _cost(call: Call, body: dict[str, Any]) -> float:
+    """In tokens of input, what such a request adds."""
+    own = call.size.input_tokens * _own_share(body)
+    return _READ * (call.size.input_tokens - own) + own
+
+
+def _cost_of_rows(call: Call, body: dict[str, Any], rows: int) -> float:
+    """In tokens of input: their own part and their answers are most of it."""
+    own = call.size.input_tokens * _own_share(body)
     shared = call.size.input_tokens - own
-    # Each row as it is with the cache: its own part and its answer are most of it.
-    whole = shared * (_WRITE + _READ * (rows - 1))
-    whole += rows * (own + _OUTPUT * call.size.output_tokens)
-    return 2 * (_READ * shared + own) <= _MOST * whole
+    return shared * (_WRITE + _READ * (rows - 1)) + rows * (own + _OUTPUT * call.size.output_tokens)
 
 
 def _own_share(body: dict[str, Any]) -> float:

@@ -74,6 +74,18 @@ async def test_where_the_cache_works_an_answer_that_does_not_begin_is_not_waited
 
 
 @virtual
+async def test_beginnings_of_few_rows_are_written_by_one_and_only_tried_without_output():
+    api, bench = plain_api(), Bench(shared_by(8))
+    stack = bench.around(api)
+    for first, document in ((0, "A"), (10, "B")):
+        began = now()
+        await all_of(stack, [asks(first + row, document) for row in range(8)])
+        assert [at - began for at, row in api.asked_ahead if row >= first] == [30.0]
+        assert [at - began for at, row in api.came if row >= first] == [0.0] + [31.0] * 7
+    assert api.writes == 2
+
+
+@virtual
 async def test_whole_answers_that_are_quick_are_waited_for():
     api, bench = plain_api(latency_s=1.5), Bench(shared_by(MANY))
     for start, document in enumerate("ABC"):
@@ -165,7 +177,7 @@ async def test_a_cache_that_does_not_work_costs_two_writes_and_is_named():
 
 def test_its_request_is_the_rows_own_but_for_the_output():
     call = asks(1, max_tokens=500)
-    ahead = prewarm(call, MANY)
+    ahead = prewarm(call, MANY, requests=2)
     assert decode(ahead.body) == {**decode(call.body), "max_tokens": 0}
     assert (ahead.route.rule, ahead.size.output_bound, ahead.size.output_tokens) == (PREWARM, 0, 0)
     assert ahead.size.input_bound == call.size.input_bound, "money is held for all of it"
@@ -188,7 +200,7 @@ def test_its_request_is_the_rows_own_but_for_the_output():
     ],
 )
 def test_what_the_api_refuses_is_not_sent(refused):
-    assert prewarm(asks(1, **refused), MANY) is None
+    assert prewarm(asks(1, **refused), MANY, requests=1) is None
 
 
 @pytest.mark.parametrize(
@@ -200,15 +212,20 @@ def test_what_the_api_refuses_is_not_sent(refused):
     ],
 )
 def test_what_it_takes_is(taken):
-    assert prewarm(asks(1, **taken), MANY) is not None
+    assert prewarm(asks(1, **taken), MANY, requests=2) is not None
 
 
 def test_it_has_to_be_worth_its_price():
     call = asks(1)
     # 4,000 tokens that are read twice more than without it, for answers of 100.
-    assert next(rows for rows in range(2, 60) if prewarm(call, rows)) == 14
-    assert prewarm(asks(1, messages=[_mostly_own()]), 10) is None
-    assert prewarm(asks(1, messages=[_mostly_own()]), 255) is not None
+    paid = [rows for rows in range(2, 60) if prewarm(call, rows, requests=2)]
+    assert paid == list(range(14, 60))
+    # What an answer has written is only tried.
+    paid = [rows for rows in range(2, 60) if prewarm(call, rows, requests=1)]
+    assert paid == list(range(5, 60))
+    own = asks(1, messages=[_mostly_own()])
+    assert prewarm(own, 10, requests=2) is None
+    assert prewarm(own, 255, requests=2) is not None
 
 
 def _mostly_own() -> dict:
