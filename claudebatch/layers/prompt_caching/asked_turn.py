@@ -53,9 +53,10 @@ class CacheTurn:
     """Tokens of its prompt, as calls are estimated, that it is expected to read."""
     free: bool = False
     """Whether nobody waits for anybody: the API tells of no cache."""
-    # Mutable, set by the layer: the tokens of its prompt, as calls are estimated; and
-    # whether the others find out by a request without output, if its answer does not
-    # begin in time.
+    # Mutable, set by the layer: the digest of all that it shares; the tokens of its
+    # prompt, as calls are estimated; and whether the others find out by a request
+    # without output, if its answer does not begin in time.
+    beginning: bytes = b""
     estimated: int = 0
     hurries: bool = False
     head_s: float | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from http import HTTPStatus
 
 from claudebatch.core.domain import Call, PromptTokens, Reply, Usage
 from claudebatch.core.drain import Drain
@@ -28,7 +29,7 @@ from claudebatch.layers.prompt_caching.answer_times import AnswerTimes
 from claudebatch.layers.prompt_caching.asked_turn import Asks, CacheTurn, Wait
 from claudebatch.layers.prompt_caching.beginning import Waiter
 from claudebatch.layers.prompt_caching.cache_turns import Turns
-from claudebatch.layers.prompt_caching.miss_cause import miss_cause
+from claudebatch.layers.prompt_caching.miss_cause import MissQuestion, miss_cause
 from claudebatch.layers.prompt_caching.own_marks import without_marks
 from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
 from claudebatch.layers.prompt_caching.prewarm import prewarm
@@ -38,10 +39,16 @@ _FAILED_PREWARMS = 2
 # To write a beginning, and to show that it is read. A third one would be paid because
 # rows wait for longer than the cache keeps it: then a row goes ahead itself.
 _PREWARMS_A_ROW = 2
+# The API's, and those of gateways, for a field that they do not know.
+_REFUSED_FIELD = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class _Gone(Exception):
     """What a call was to read may be gone: it was not sent."""
+
+
+class _Unasked(Exception):
+    """What was refused may be the question in a call: it is sent without."""
 
 
 class PromptCaching:
@@ -72,9 +79,11 @@ class PromptCaching:
         self._under_way: dict[int, CacheTurn] = {}
         self._reported = False
         # Mutable, too: how long answers take, how many requests without output have
-        # failed; by row, the ends of patience with those that go ahead.
+        # failed; what is asked about a cache that does not work; by row, the ends of
+        # patience with those that go ahead.
         self._times = AnswerTimes()
         self._failed_prewarms = 0
+        self._question = MissQuestion()
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
@@ -86,14 +95,14 @@ class PromptCaching:
         prewarms = 0
         while True:
             turn = await self._turn(call, asks)
-            turn.estimated = call.size.input_tokens
+            turn.beginning, turn.estimated = placed.beginning, call.size.input_tokens
             ahead = self._prewarm(placed, turn) if prewarms < _PREWARMS_A_ROW else None
             try:
                 if ahead is None:
                     return await self._sent(placed, turn, call_next, watched=prewarms > 0)
                 prewarms += 1
                 await self._prewarmed(ahead, turn, call_next)
-            except _Gone:
+            except (_Gone, _Unasked):
                 continue
 
     def leaves(self, call: Call) -> None:
@@ -160,11 +169,30 @@ class PromptCaching:
         if turn.led or watched:
             # The others wait until it begins, and a stream shows that.
             call = call.watched(_Head(lambda tokens: self._begins(call, turn, tokens)))
-        reply = await self._passed(call, turn, call_next)
+        asking = None if turn.led else self._question.asked_in(call, placed.beginning)
+        if asking is None:
+            reply = await self._passed(call, turn, call_next)
+        else:
+            reply = await self._asked_why(asking, turn, call_next)
         took_s = reply.latency_ms / 1000
         self._times.ended(took_s)
         if turn.led or watched:
             self._times.watched(took_s, turn.head_s, tokens=turn.estimated)
+        return reply
+
+    async def _asked_why(self, call: Call, turn: CacheTurn, call_next: Handler) -> Reply:
+        """The reply to *call*, which asks why its beginning is not read."""
+        try:
+            reply = await self._passed(call, turn, call_next)
+        except BaseException as error:
+            self._question.failed()
+            if isinstance(error, AttemptError) and error.status in _REFUSED_FIELD:
+                raise _Unasked from error
+            raise
+        cause = self._question.answered(reply)
+        if cause is not None:
+            about = f"what row {call.prompt.id} shares with others"
+            self._emit(Notice("N110", f"why {call.model} did not read {about}: {cause}"))
         return reply
 
     async def _prewarmed(self, ahead: Call, turn: CacheTurn, call_next: Handler) -> None:
@@ -238,6 +266,8 @@ class PromptCaching:
 
     def _told(self, turn: CacheTurn, tokens: PromptTokens) -> None:
         self._turns.told(turn, tokens, estimated=turn.estimated, now=self._now())
+        if turn.gave_up:
+            self._question.about(turn.beginning)
 
     def _report(self, call: Call, reply: Reply | None) -> None:
         if self._reported:

@@ -85,6 +85,6 @@ def test_batches_take_no_requests_without_output():
 
 def test_a_request_without_output_counts_no_tries():
     call = replace(asks(1), tries=object())  # type: ignore[arg-type]
-    ahead = prewarm(call, 255)
+    ahead = prewarm(call, 255, requests=2)
     assert ahead is not None
     assert ahead.tries is None
