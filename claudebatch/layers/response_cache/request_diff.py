@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Any, NamedTuple
+from unicodedata import category, normalize
 
 from claudebatch.core.jsonl import encode
 from claudebatch.core.reports import FieldChange
@@ -99,7 +100,7 @@ def _texts(name: str, before: Any, after: Any) -> Iterator[FieldChange]:
         yield FieldChange(name, *ends)
     else:
         # Only what stands beside the text differs, such as a mark of the prompt cache.
-        yield from _plain(name, before, after)
+        yield from _message(name, {"content": before}, {"content": after})
 
 
 def _as_text(value: Any) -> str | None:
@@ -109,14 +110,29 @@ def _as_text(value: Any) -> str | None:
 
 
 def _text_change(name: str, before: str, after: str) -> FieldChange:
-    note = ""
-    # Differences that nobody sees: a row of such is what this command is asked about.
-    if before.split() == after.split():
-        note = "only blanks or line ends differ"
-    elif before.casefold() == after.casefold():
-        note = "only upper and lower case differ"
     one, two = _windows(before, after)
-    return FieldChange(name, f"'{one}'", f"'{two}'", note=note)
+    return FieldChange(name, f"'{one}'", f"'{two}'", note=_unseen(before, after))
+
+
+def _unseen(before: str, after: str) -> str:
+    """What differs, if nobody sees it: a row of such is what this command is asked
+    about.
+    """
+    if before.split() == after.split():
+        return "only blanks or line ends differ"
+    if before.casefold() == after.casefold():
+        return "only upper and lower case differ"
+    # An accent is a part of its letter, or a character behind it.
+    if normalize("NFC", before) == normalize("NFC", after):
+        return "only the Unicode form differs, as NFC and NFD do"
+    # A byte order mark, a soft hyphen, what joins or parts words at no width.
+    if _without_format(before) == _without_format(after):
+        return "only characters that are not seen differ"
+    return ""
+
+
+def _without_format(text: str) -> str:
+    return "".join(character for character in text if category(character) != "Cf")
 
 
 def _windows(before: str, after: str) -> tuple[str, str]:
@@ -133,9 +149,11 @@ def _windows(before: str, after: str) -> tuple[str, str]:
 
 
 def _window(text: str, start: int) -> str:
-    shown = text[start : start + _SHOWN]
     # Visible, as they may be all that differs.
-    shown = shown.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    shown = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text[start : start + _SHOWN]
+    )
     return f"{'…' if start else ''}{shown}{'…' if start + _SHOWN < len(text) else ''}"
 
 
@@ -191,7 +209,8 @@ def _block(name: str, before: Any, after: Any) -> Iterator[FieldChange]:
     apart = {"text", "cache_control"}
     left = [{k: v for k, v in block.items() if k not in apart} for block in (before, after)]
     if left[0] != left[1]:
-        note = "another file" if one in ("image", "document") else ""
+        same = _data(left[0]) and _data(left[0]) == _data(left[1])
+        note = "another file" if one in ("image", "document") and not same else ""
         yield FieldChange(f"{name}, {one}", *_sizes(*left), note=note)
 
 
@@ -199,7 +218,7 @@ def _sizes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, st
     texts = [encode(block).decode(errors="replace") for block in (before, after)]
     data = [_data(block) for block in (before, after)]
     # Of a file in base64 nothing can be read: its size at least tells something.
-    if all(data):
+    if all(data) and data[0] != data[1]:
         return f"{len(data[0]):,} characters", f"{len(data[1]):,} characters"
     return _windows(*texts)
 

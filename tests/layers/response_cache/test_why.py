@@ -30,8 +30,8 @@ SCHEMA = {"type": "json_schema", "schema": {"type": "object", "required": ["a"]}
 OTHER_SCHEMA = {"type": "json_schema", "schema": {"type": "object", "required": ["b"]}}
 
 
-def image(data: str) -> list[dict[str, Any]]:
-    source = {"type": "base64", "media_type": "image/png", "data": data}
+def image(data: str, media_type: str = "image/png") -> list[dict[str, Any]]:
+    source = {"type": "base64", "media_type": media_type, "data": data}
     return [{"type": "image", "source": source}, {"type": "text", "text": PROMPT}]
 
 
@@ -68,8 +68,36 @@ KINDS = {
     "a mark in the system prompt": Kind(
         {"system": [{"type": "text", "text": "S"}]},
         {"system": [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}]},
-        'system prompt: [{"text":"S","type":"text"}] → '
-        '[{"cache_control":{"type":"ephemeral"},"text":"S…',
+        'system prompt, cache_control: none → {"type":"ephemeral"}',
+    ),
+    "a system prompt in blocks with a mark": Kind(
+        {"system": "S"},
+        {"system": [{"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}]},
+        'system prompt, cache_control: none → {"type":"ephemeral"}',
+    ),
+    "a system prompt in blocks": Kind(
+        {"system": "S"},
+        {"system": [{"type": "text", "text": "S"}]},
+        "system prompt: a string → a list of blocks (the same text, written otherwise)",
+    ),
+    "accents written otherwise": Kind(
+        {"system": "Café"},
+        {"system": "Cafe\u0301"},
+        "system prompt: 'Café' → 'Cafe\u0301' (only the Unicode form differs, as NFC and NFD do)",
+    ),
+    "characters that nobody sees": Kind(
+        {"system": "Be brief."},
+        {"system": "\ufeffBe\u200b brief."},
+        "system prompt: 'Be brief.' → '\\ufeffBe\\u200b brief.'"
+        " (only characters that are not seen differ)",
+    ),
+    "a blank of another kind": Kind(
+        {"system": "Be brief."},
+        {"system": "Be\u00a0brief."},
+        "system prompt: 'Be brief.' → 'Be\\xa0brief.' (only blanks or line ends differ)",
+    ),
+    "a quote of another kind": Kind(
+        {"system": "It\u2019s"}, {"system": "It's"}, "system prompt: 'It\u2019s' → 'It's'"
     ),
     "max_tokens": Kind({"max_tokens": 100}, {"max_tokens": 200}, "max_tokens: 100 → 200"),
     "temperature": Kind({"temperature": 0}, {"temperature": 0.7}, "temperature: 0 → 0.7"),
@@ -149,6 +177,12 @@ KINDS = {
         {"messages": messages(image("AAAA" * 100))},
         {"messages": messages(image("BBBB" * 200))},
         "prompt, image: 400 characters → 800 characters (another file)",
+    ),
+    "an image of another type": Kind(
+        {"messages": messages(image("AAAA"))},
+        {"messages": messages(image("AAAA", "image/webp"))},
+        'prompt, image: …ia_type":"image/png","type":"base64"},"type":"im…'
+        ' → …ia_type":"image/webp","type":"base64"},"type":"i…',
     ),
     "an image more": Kind(
         {"messages": messages([image("")[1]])},
