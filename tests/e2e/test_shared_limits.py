@@ -65,7 +65,8 @@ def test_processes_that_share_one_limit_and_one_cap_meet_no_429_and_never_pass_i
         for (moment,) in world.query("SELECT sent_ms FROM attempts", output=f"{name}.out")
     ]
     fullest = max(sum(at <= each < at + 1 for each in sent) for at in sent)
-    assert fullest <= 20 + 3, "three times as many, did each process pace itself alone"
+    # What was not used for a quarter of a second is made up for.
+    assert fullest <= 20 + 5 + 3, "three times as many, did each process pace itself alone"
 
 
 def test_a_server_that_is_stopped_and_started_in_mid_run_costs_no_row(world, serve, redis):

@@ -10,10 +10,10 @@ what its machine's ledger knows, before anything is granted.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from claudebatch.core.domain import Hold, Pico
@@ -29,6 +29,7 @@ from claudebatch.storage.ledger.known_spend import KnownSpend
 from claudebatch.storage.shared_server.carried_out import carried_out
 from claudebatch.storage.shared_server.redis_server import ScriptServer, ServerAway, Value
 from claudebatch.storage.shared_server.script import Script
+from claudebatch.storage.shared_server.tell_queue import TellQueue
 from claudebatch.storage.shared_server.times import AGAIN_S, SILENT_S
 
 _FOLDER = Path(__file__).with_name("lua")
@@ -45,12 +46,15 @@ _REPORT_S = 5
 # keeps their results.
 _LEFT_S = 30 * 86_400
 _LOOK_AGAIN_S = 0.25
+# One script holds up all others at the server.
+_MOST_AT_ONCE = 16
 
 
 @value
 class _EndOfHold:
     """What became of money that was set aside."""
 
+    name: str
     hold: Hold | None
     """None: nobody knows whether it was set aside at all."""
     cost: Pico
@@ -89,15 +93,17 @@ class RedisBudget:
         self._bell = WakeUp()
         self._reporting = asyncio.Lock()
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Mutable: numbers of holds, and names of those that are out; the epoch, while
-        # it is known; what this run has spent by day, as far as the server has heard;
+        # Mutable: numbers of holds, those that wait in order, and names of those that
+        # are out; the epoch, while it is known; what this run has spent by day, as far as
+        # the server has heard;
         # ends that it has not; the task that says that this process lives.
         self._numbers = count()
+        self._line: deque[Hold] = deque()
         self._out: dict[Hold, str] = {}
         self._epoch = ""
         self._begun = False
         self._spent: defaultdict[str, Pico] = defaultdict(int)
-        self._unheard: dict[str, _EndOfHold] = {}
+        self._unheard = TellQueue(self._tell)
         self._heart: asyncio.Task[None] | None = None
 
     async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
@@ -105,21 +111,29 @@ class RedisBudget:
         `BudgetExhausted`.
         """
         hold = await self._own.hold(amount, worst, lasts=lasts)
+        self._line.append(hold)
         try:
             async with self._turn:
-                while not await carried_out(self._take(hold), undo=self._undone(hold)):
-                    with self._server.waits.for_money():
-                        await self._waits.sleep(_LOOK_AGAIN_S, self._bell)
+                # It may have been asked for by the one before it.
+                while hold not in self._out:
+                    if (seconds := await carried_out(self._take_some())) > 0:
+                        with self._server.waits.for_money():
+                            await self._waits.sleep(seconds, self._bell)
         except BaseException:
+            self._line.remove(hold)
+            if hold in self._out:
+                await carried_out(self._end(hold, 0))
             await self._own.release(hold)
             raise
+        self._line.remove(hold)
         return hold
 
     async def adopt(self, worst: Pico, day: str) -> Hold:
         """Set *worst* aside on *day*, whatever else is held."""
         hold = await self._own.adopt(worst, day)
-        while not await carried_out(self._take(hold, adopted=True)):
-            await self._waits.sleep(AGAIN_S)
+        while hold not in self._out:
+            if (seconds := await carried_out(self._take([hold], adopted=True))) > 0:
+                await self._waits.sleep(seconds)
         return hold
 
     async def settle(self, hold: Hold, cost: Pico) -> None:
@@ -145,51 +159,64 @@ class RedisBudget:
             return
         # A server that is away learns the rest from the next session's journal.
         with suppress(ServerAway, StopRun):
-            await self._tell_rest()
+            await self._unheard.emptied()
             await self._ask(_LEAVE, _LEFT_S, int(complete), *self._out.values())
 
-    def _undone(self, hold: Hold) -> Callable[[bool], Awaitable[None]]:
-        async def undo(taken: bool) -> None:
-            if taken:
+    async def _take_some(self) -> float:
+        """Ask for the first in line and those behind it: in how many seconds to ask
+        again.
+        """
+        asked = list(islice(self._line, _MOST_AT_ONCE))
+        seconds = await self._take(asked)
+        for hold in asked:
+            # Called off during the round trip: what it got is free again.
+            if hold in self._out and hold not in self._line:
                 await self._end(hold, 0)
+        return seconds
 
-        return undo
-
-    async def _take(self, hold: Hold, *, adopted: bool = False) -> bool:
-        """Whether *hold* is set aside now. False: not yet."""
-        name = self._out.get(hold) or f"{self._server.client}.{next(self._numbers)}"
-        hold.day = hold.day if adopted else self._today()
-        caps = [each for cap in self._caps for each in (window_of(cap, hold.day), str(cap.limit))]
-        facts = (name, str(hold.worst), hold.day, self._tag, int(hold.lasts), int(adopted))
+    async def _take(self, holds: Sequence[Hold], *, adopted: bool = False) -> float:
+        """Have *holds* set aside, in their order, until one has to wait."""
+        names = {f"{self._server.client}.{next(self._numbers)}": hold for hold in holds}
+        asked: list[Value] = []
+        today = self._today()
+        for name, hold in names.items():
+            hold.day = hold.day if adopted else today
+            asked += [name, str(hold.worst), hold.day, int(hold.lasts)]
+        caps = [
+            each for cap in self._caps for each in (window_of(cap, holds[0].day), str(cap.limit))
+        ]
         try:
-            await self._tell_rest()
-            verdict, at, *gone = await self._ask(_HOLD, SILENT_S, *facts, *caps)
+            await self._unheard.caught_up()
+            facts = (self._tag, int(adopted), len(self._caps), *caps, *asked)
+            held, verdict, fact, *gone = await self._ask(_HOLD, SILENT_S, *facts)
         except ServerAway:
-            # It may be set aside there, and nobody was told.
-            self._unheard[name] = _EndOfHold(None, 0)
-            return False
+            # They may be set aside there, and nobody was told.
+            for name in names:
+                self._unheard.put_off(_EndOfHold(name, None, 0))
+            return AGAIN_S if adopted else _LOOK_AGAIN_S
         for cap, used in zip(self._caps, gone, strict=True):
             self._emit(CapUsed(cap.name, cap.limit, int(used)))
+        self._out |= {hold: name for name, hold in islice(names.items(), int(held))}
+        # What those behind lack they are told when they are the first.
+        if int(held):
+            return 0.0
         if verdict == b"never":
-            short = int(float(at))
-            raise exhausted(hold, self._caps[short], int(gone[short]))
-        if verdict == b"held":
-            self._out[hold] = name
-        return verdict == b"held"
+            short = int(float(fact))
+            raise exhausted(holds[0], self._caps[short], int(gone[short]))
+        return max(_LOOK_AGAIN_S, float(fact))
 
     async def _end(self, hold: Hold, cost: Pico) -> None:
-        self._unheard[self._out.pop(hold)] = _EndOfHold(hold, cost)
+        self._unheard.put(_EndOfHold(self._out.pop(hold), hold, cost))
         # Nothing raises for an end: until it is heard, its worst case stays set aside.
         with suppress(ServerAway, StopRun):
-            await self._tell_rest()
+            await self._unheard.emptied()
         self._bell.ring()
 
-    async def _tell_rest(self) -> None:
-        while self._unheard:
-            name, end = next(iter(self._unheard.items()))
-            await self._ask(_END, SILENT_S, name, str(end.cost))
-            # Told twice by two at once, it still counts once.
-            if self._unheard.pop(name, None) is not None and end.hold is not None:
+    async def _tell(self, ends: Sequence[_EndOfHold]) -> None:
+        told = [fact for end in ends for fact in (end.name, str(end.cost))]
+        await self._ask(_END, SILENT_S, *told)
+        for end in ends:
+            if end.hold is not None:
                 self._spent[end.hold.day] += end.cost
 
     async def _ask(self, script: Script, *values: Value) -> list[bytes]:
@@ -218,7 +245,7 @@ class RedisBudget:
                 sums += [self._run, day, self._tag, str(amount), 1]
             # Those whose end it has not heard are told as held: their ends follow.
             holds = {name: hold for hold, name in self._out.items()}
-            holds |= {name: end.hold for name, end in self._unheard.items() if end.hold}
+            holds |= {end.name: end.hold for end in self._unheard if end.hold}
             out: list[Value] = []
             for name, hold in holds.items():
                 out += [name, str(hold.worst), hold.day, self._tag, int(hold.lasts)]
@@ -238,7 +265,7 @@ class RedisBudget:
         while not self._closed.done():
             await asyncio.wait([self._closed], timeout=_HEARTBEAT_S)
             with suppress(ServerAway, StopRun):
-                await self._ask(_END, SILENT_S, "", "0")
+                await self._ask(_END, SILENT_S)
 
 
 def caps_keys(prefix: str) -> list[str]:

@@ -114,10 +114,11 @@ class RateLimit(Generic[BookingT]):
                     return answer
                 # An attempt that ended during the round trip woke nobody, and may have
                 # made room: the store is asked again rather than slept on.
-                if place.rings == queue.wake_up.rings:
+                wake_up = queue.wake_up if answer.freed_by_ends else None
+                if wake_up is None or place.rings == wake_up.rings:
                     self._emit(Waiting(pool, answer.reason, answer.seconds, call.prompt.id))
                     patience_s = self._patience_s(pool, call, answer.state)
-                    await self._waits.sleep(min(answer.seconds, patience_s), queue.wake_up)
+                    await self._waits.sleep(min(answer.seconds, patience_s), wake_up)
                 place.answer = None
 
     async def _answer_for(

@@ -8,8 +8,8 @@ after a 429; answers are not watched.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -42,11 +42,22 @@ from claudebatch.layers.rate_limit.store import (
 from claudebatch.storage.shared_server.carried_out import carried_out
 from claudebatch.storage.shared_server.redis_server import ScriptServer, ServerAway, Value
 from claudebatch.storage.shared_server.script import Script
+from claudebatch.storage.shared_server.tell_queue import TellQueue
 from claudebatch.storage.shared_server.times import AGAIN_S, LEASE_S
 
 _FOLDER = Path(__file__).with_name("lua")
+# Requests of several hosts are late by what their networks and machines take: what was
+# not used for so long is made up for, and no more, as buckets may hold a second.
+_SAVED_S = 5 * CLUMP_S
+# Up to this, an attempt is admitted ahead of its time, and its row waits: a second round
+# trip for a wait of some milliseconds would cost pace, and so would the one of the next in
+# line if it were made after that wait.
+_AHEAD_S = 2 * CLUMP_S
+# A server further away is asked earlier by twice the time of a round trip, up to this.
+_FAR_S = 8 * CLUMP_S
 NUMBERS = {
-    "CLUMP_S": CLUMP_S,
+    "AHEAD_S": _AHEAD_S,
+    "SAVED_S": _SAVED_S,
     "DOUBLING_S": DOUBLING_S,
     "FIRST_AT_ONCE": FIRST_AT_ONCE,
     "FIRST_PER_S": FIRST_PER_S,
@@ -100,11 +111,12 @@ class RedisPool:
         self._own = ConcurrencyLimit(start.in_flight, start.most_in_flight)
         # Mutable: numbers of bookings; endings that the server has not heard of; the
         # state that it told last; since when, and for how long at most, requests of
-        # other processes come first.
+        # other processes come first; what a round trip usually takes.
         self._numbers = count()
-        self._unheard: deque[_EndToTell] = deque()
+        self._unheard = TellQueue(self._finish)
         self._state = PoolState(requests, input_tokens, output_tokens, start.in_flight)
         self._behind: tuple[float, float] | None = None
+        self._trip_s = 0.0
 
     async def admit(
         self, need: ExpectedUsage, behind: Iterable[ExpectedUsage] = ()
@@ -178,17 +190,17 @@ class RedisPool:
         for booking, need in asked.items():
             tokens = max(need.input_tokens, need.input_worst_case), need.output_tokens
             needs += [booking, *map(_text, tokens)]
-        # Up to this, an attempt is admitted ahead of its time, and its row waits: a
-        # second round trip for a wait of some milliseconds would cost pace, and so
-        # would the one of the next in line if it were made after that wait.
-        horizon_s = 2 * CLUMP_S
+        horizon_s = _AHEAD_S + min(2 * self._trip_s, _FAR_S)
         facts = (LEASE_S, _text(horizon_s), *self._start)
         try:
-            await self._tell_rest()
+            await self._unheard.caught_up()
+            began = self._now()
             answer = await self._server.run(_ADMIT, self._keys, self._server.client, *facts, *needs)
+            self._trip_s += (self._now() - began - self._trip_s) / 8
         except ServerAway:
             # They may have been admitted, and only the answer was lost.
-            self._unheard += [_ending("cancel", booking, 0, 0) for booking in asked]
+            for booking in asked:
+                self._unheard.put_off(_ending("cancel", booking, 0, 0))
             return [Delayed(AGAIN_S, "shared server", self.state)]
         requests, input_tokens, output_tokens, in_flight, limited_s, *verdicts = answer
         self._note([requests, input_tokens, output_tokens, in_flight, limited_s])
@@ -207,7 +219,10 @@ class RedisPool:
             _, seconds, why, first = verdicts[leaving:]
             if int(first):
                 self._behind = (self._now(), float(seconds))
-            answers.append(Delayed(float(seconds), cast(WaitReason, why.decode()), self.state))
+            reason = cast(WaitReason, why.decode())
+            # An end gives back tokens and places, never a request.
+            freed = reason != "requests per minute"
+            answers.append(Delayed(float(seconds), reason, self.state, freed_by_ends=freed))
         return answers
 
     async def _undo(self, answers: Sequence[Admitted[str] | Delayed]) -> None:
@@ -224,25 +239,13 @@ class RedisPool:
         """Tell *ending*, now or when the server is back: an answer that came is never
         held up by it.
         """
-        try:
-            await self._tell_rest()
-            await self._finish(ending)
-        except ServerAway:
-            self._unheard.append(ending)
+        self._unheard.put(ending)
+        with suppress(ServerAway):
+            await self._unheard.emptied()
 
-    async def _tell_rest(self) -> None:
-        while self._unheard:
-            ending = self._unheard.popleft()
-            try:
-                await self._finish(ending)
-            except BaseException:
-                # Not lost: told at the next chance, and counted once if it was heard.
-                self._unheard.appendleft(ending)
-                raise
-
-    async def _finish(self, ending: _EndToTell) -> None:
-        facts = (*ending.counted, *self._share, *ending.refusal)
-        self._note(await self._server.run(_FINISH, self._keys, *facts))
+    async def _finish(self, endings: Sequence[_EndToTell]) -> None:
+        facts = [fact for ending in endings for fact in (*ending.counted, *ending.refusal)]
+        self._note(await self._server.run(_FINISH, self._keys, *self._share, *facts))
 
     def _note(self, state: Sequence[bytes]) -> None:
         # Nothing: the server has forgotten the pool, and the next admission begins it.
@@ -258,7 +261,7 @@ class RedisPool:
 def keys_of(prefix: str, pool: str) -> list[str]:
     """The keys that the scripts of *pool* are given."""
     place = f"{prefix}:limits:{pool}"
-    parts = ("booked", "leases", "line", "needs")
+    parts = ("booked", "leases", "line", "needs", "users")
     return [place, *(f"{place}:{part}" for part in parts), names_key(prefix)]
 
 
@@ -272,7 +275,7 @@ def cancelled(booking: str) -> tuple[Value, ...]:
     sent counts.
     """
     ending = _ending("cancel", booking, "", "")
-    return (*ending.counted, "1", "", "", "", *ending.refusal)
+    return ("1", "", "", "", *ending.counted, *ending.refusal)
 
 
 def _ending(

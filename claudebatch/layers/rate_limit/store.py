@@ -113,6 +113,8 @@ class Delayed:
     """When to ask again, unless another attempt ends before."""
     reason: WaitReason
     state: PoolState
+    freed_by_ends: bool = True
+    """Whether another attempt's end may let it go sooner."""
 
 
 @value

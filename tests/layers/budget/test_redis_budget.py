@@ -175,6 +175,44 @@ async def test_an_end_and_a_hold_whose_answers_were_lost_count_once(hosts):
 
 
 @virtual
+async def test_holds_and_ends_that_come_together_take_a_round_trip_each_for_all(hosts):
+    budget = hosts.budget("me")
+    (server,) = hosts.servers
+    first = await budget.hold(100, 100)
+    before = server.trips.count
+    waiting = [asyncio.ensure_future(budget.hold(100, 100)) for _ in range(12)]
+    await asyncio.sleep(0.1)
+    held = [first, *(each.result() for each in waiting if each.done())]
+    assert len(held) == 10, "in their order, as long as the cap has it"
+    assert server.trips.count <= before + 3
+    before = server.trips.count
+    await asyncio.gather(*(budget.settle(hold, 10) for hold in held))
+    await asyncio.sleep(0.1)
+    assert all(each.done() for each in waiting), "what was not used is there for the next"
+    assert server.trips.count <= before + 4
+    await asyncio.gather(*(budget.release(each.result()) for each in waiting[9:]))
+    assert (hosts.sum("gone"), hosts.sum("held")) == (100, 0)
+    await budget.close(complete=True)
+
+
+@virtual
+async def test_a_hold_that_is_called_off_while_another_one_asks_for_it_is_given_back(hosts):
+    budget = hosts.budget("me")
+    await budget.release(await budget.hold(1, 1))
+    waiting = [asyncio.ensure_future(budget.hold(100, 100)) for _ in range(3)]
+    # The script has run for all three, and nobody has its answer yet.
+    await asyncio.sleep(0.003)
+    assert hosts.sum("held") == 300
+    waiting[2].cancel()
+    await asyncio.sleep(0.1)
+    assert (hosts.sum("held"), waiting[2].cancelled()) == (200, True)
+    for each in waiting[:2]:
+        await budget.release(each.result())
+    await budget.close(complete=True)
+    assert hosts.sum("held") == 0
+
+
+@virtual
 async def test_money_beyond_what_a_float_can_tell_is_exact(hosts):
     limit = 9_000_000 * 10**12
     budget = hosts.budget("me", cap(limit))

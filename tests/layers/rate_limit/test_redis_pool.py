@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.domain import Usage
+from claudebatch.core.domain import Call, Reply, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
@@ -23,7 +23,7 @@ from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
 from tests.support.limiting import AsStated
 from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
 from tests.support.round_trip import RoundTrip
-from tests.support.scripted import ScriptedClient, make_call
+from tests.support.scripted import ScriptedClient, make_call, make_reply
 from tests.support.virtual import now, virtual
 
 pytestmark = needs_redis
@@ -170,6 +170,53 @@ async def test_sixteen_hosts_get_equal_shares_and_the_whole_limit(hosts):
     assert min(sent) >= 0.8 * 400 / 16, sent
 
 
+@pytest.mark.parametrize("places", [8, 24])
+@virtual
+async def test_sixteen_hosts_get_equal_shares_of_the_places_in_flight(hosts, places):
+    pools = [hosts.pool(in_flight=places) for _ in range(16)]
+    sent, rng = [0] * 16, random.Random(5)
+    await asyncio.sleep(1)
+
+    async def work(number: int, layer: RateLimit[str]) -> None:
+        async def send(call: Call) -> Reply:
+            sent[number] += 6 <= now() < 21
+            await asyncio.sleep(rng.uniform(0.5, 1.5))
+            return make_reply()
+
+        while now() < 21:
+            await layer(make_call(), send)
+
+    # More rows than places, in each process.
+    layers = [limiter(pool, Drain()) for pool in pools]
+    await asyncio.gather(*(work(*each) for each in enumerate(layers) for _ in range(4)))
+    assert sum(sent) >= 0.9 * places * 15
+    assert min(sent) >= 0.8 * sum(sent) / 16, sent
+    trips = sum(server.trips.count for server in hosts.servers)
+    assert trips <= 12 * sum(sent) * 21 / 15, "those who wait look, and not all the time"
+
+
+@virtual
+async def test_a_process_that_sends_little_leaves_the_others_their_places(hosts):
+    small, large = hosts.pool(in_flight=2), hosts.pool(in_flight=8)
+    await admitted(small)
+    await asyncio.sleep(5)
+    for _ in range(7):
+        await admitted(large)
+    assert isinstance(await small.admit(NEED), Delayed), "eight in all"
+
+
+@virtual
+async def test_ends_that_come_together_are_told_together(hosts):
+    pool = hosts.pool()
+    (server,) = hosts.servers
+    await asyncio.sleep(5)
+    bookings = [await admitted(pool) for _ in range(20)]
+    before = server.trips.count
+    await asyncio.gather(*(pool.settle(booking, USED, None) for booking in bookings))
+    assert server.trips.count == before + 1
+    assert await left_behind(pool, server) == 0
+
+
 @virtual
 async def test_one_process_admits_the_next_request_while_the_last_one_waits_for_its_moment(hosts):
     pool = hosts.pool(requests_per_minute=3000)
@@ -190,9 +237,10 @@ async def test_one_process_admits_the_next_request_while_the_last_one_waits_for_
 
 @virtual
 async def test_those_behind_the_first_are_admitted_with_it_until_one_has_to_wait(hosts):
-    other, pool = hosts.pool(in_flight=4), hosts.pool(in_flight=64)
+    other, pool = hosts.pool(in_flight=8), hosts.pool(in_flight=8)
     _, server = hosts.servers
-    await other.settle(await admitted(other), USED, None)
+    for _ in range(4):
+        await admitted(other)
     await asyncio.sleep(5)  # past the gentle start
     first = await pool.admit(NEED, iter([NEED] * 10))
     assert isinstance(first, Admitted)
@@ -202,7 +250,8 @@ async def test_those_behind_the_first_are_admitted_with_it_until_one_has_to_wait
     assert isinstance(last, Delayed) and last.reason == "requests in flight"
     assert isinstance(await other.admit(NEED), Delayed)
     await pool.cancel(more[0].booking, counted=False)
-    assert isinstance(await other.admit(NEED), Admitted)
+    assert isinstance(await other.admit(NEED), Delayed), "it has one more than who waits"
+    assert isinstance(await pool.admit(NEED), Admitted)
 
 
 @virtual

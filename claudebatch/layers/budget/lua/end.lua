@@ -1,25 +1,29 @@
--- Ends a hold, once; without one, says that its run is alive. ARGV: 2 epoch, 3 run, 4
--- lease, 5 hold or empty, 6 cost.
-local epoch, run, lease_s, id, cost = unpack(ARGV, 2, 6)
+-- Ends holds, each once, and says that their run is alive. ARGV: 2 epoch, 3 run, 4 lease;
+-- then hold and cost of each.
+local epoch, run, lease_s = unpack(ARGV, 2, 4)
 if not known(epoch) then
   return {'forgotten'}
 end
 -- First: a server that is full lets go on what has made room.
-local worst, day, owner, tag = drop(id)
-if worst then
-  spend(owner, day, tag, cost)
+local missing = {}
+for i = 5, #ARGV, 2 do
+  local worst, day, owner, tag = drop(ARGV[i])
+  if worst then
+    spend(owner, day, tag, ARGV[i + 1])
+  else
+    missing[#missing + 1] = i
+  end
 end
 heard(run, tonumber(lease_s))
 bury()
-if worst then
-  return {'ended'}
-end
-local lost = redis.call('HGET', LOST, id)
-if lost then
-  -- Its process was silent for too long, and lives: now it is known what it cost.
-  local charged, on, _, by, of = string.match(lost, '^(%S+) (%S+) (%S+) (%S+) ?(.*)$')
-  redis.call('HDEL', LOST, id)
-  spend(by, on, of, negated(charged))
-  spend(by, on, of, cost)
+for _, i in ipairs(missing) do
+  local lost = redis.call('HGET', LOST, ARGV[i])
+  if lost then
+    -- Its process was silent for too long, and lives: now it is known what it cost.
+    local charged, on, _, by, of = string.match(lost, '^(%S+) (%S+) (%S+) (%S+) ?(.*)$')
+    redis.call('HDEL', LOST, ARGV[i])
+    spend(by, on, of, negated(charged))
+    spend(by, on, of, ARGV[i + 1])
+  end
 end
 return {'ended'}

@@ -5,6 +5,9 @@
 -- one waits: 'wait', for how long, why, and how many of other users come first.
 local user, lease_s, horizon_s = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local LOOK_AGAIN_S = 0.25
+-- Of the time for which a request is in flight: so much of a place is lost where it
+-- waits for another process to look.
+local UNUSED_SHARE, SOONEST_S, LATEST_S = 1 / 16, 0.02, 0.5
 local WORDS = {requests = 'requests', input = 'input tokens', output = 'output tokens'}
 
 -- Found by those who look at all pools. The first thing that is written: a server that
@@ -27,10 +30,58 @@ if not p.at then
   grow(p, FIRST_PER_S, 1)
 end
 refill(p)
+if tonumber(ARGV[5]) > p.most_at_first then
+  -- A process that sends little must not hold back one that may send more.
+  p.most = p.most < p.most_at_first and p.most or tonumber(ARGV[5])
+  p.most_at_first = tonumber(ARGV[5])
+end
 
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', exact(now))) do
-  redis.call('ZREM', LEASES, dead)
-  redis.call('HDEL', BOOKED, dead)
+  let_go(dead)
+end
+if redis.call('ZCARD', LEASES) == 0 then
+  redis.call('DEL', USERS)
+end
+
+local function alive(other)
+  -- What a user in line needs; nothing if it did not come when its turn was due.
+  local due, input, output, place = string.match(
+    redis.call('HGET', NEEDS, other) or '0 0 0', '(%S+) (%S+) (%S+) ?(%S*)')
+  if tonumber(due) + GRACE_S < now then
+    redis.call('ZREM', LINE, other)
+    redis.call('HDEL', NEEDS, other)
+    return nil
+  end
+  return tonumber(input), tonumber(output), place == 'place'
+end
+
+local function place_taken()
+  -- Places in flight go to who has the fewest: for how long there is none for us.
+  local free = math.floor(p.most) - redis.call('ZCARD', LEASES)
+  local ours, seen, first = in_flight_of(user), false, 0
+  for _, other in ipairs(redis.call('ZRANGE', LINE, 0, -1)) do
+    if other == user then
+      seen = true
+    else
+      local _, _, wants_place = alive(other)
+      if wants_place then
+        local theirs = in_flight_of(other)
+        if theirs < ours or theirs == ours and not seen then
+          first = first + 1
+        end
+      end
+    end
+  end
+  if first < free then
+    return nil
+  end
+  -- Nobody tells us of a place: those who are next look more often.
+  if not p.held_s then
+    return LOOK_AGAIN_S, first
+  end
+  local expected_s = (first + 0.5 - free) * p.held_s / p.most
+  return math.max(SOONEST_S, math.min(LATEST_S,
+    math.max(expected_s, p.held_s * UNUSED_SHARE))), first
 end
 
 local function shut()
@@ -40,9 +91,6 @@ local function shut()
   end
   if p.limited_since > 0 and p.probe ~= '' and redis.call('ZSCORE', LEASES, p.probe) then
     return LOOK_AGAIN_S, 'rate limited'
-  end
-  if redis.call('ZCARD', LEASES) >= math.floor(p.most) then
-    return LOOK_AGAIN_S, 'requests in flight'
   end
   if p.cautious == 1 and p.last_at + UNKNOWN_LIMITS_GAP_S > now then
     return p.last_at + UNKNOWN_LIMITS_GAP_S - now, 'first answer'
@@ -56,15 +104,11 @@ local function before_us()
     if other == user then
       break
     end
-    local due, input, output = string.match(
-      redis.call('HGET', NEEDS, other) or '0 0 0', '(%S+) (%S+) (%S+)')
-    if tonumber(due) + GRACE_S < now then
-      redis.call('ZREM', LINE, other)
-      redis.call('HDEL', NEEDS, other)
-    else
+    local input, output = alive(other)
+    if input then
       ahead.requests = ahead.requests + 1
-      ahead.input = ahead.input + tonumber(input)
-      ahead.output = ahead.output + tonumber(output)
+      ahead.input = ahead.input + input
+      ahead.output = ahead.output + output
     end
   end
   return ahead
@@ -103,13 +147,13 @@ local function turn_of(need, ahead)
   return math.max(longest, math.min(p.last_at - now, horizon_s)), reason
 end
 
-local function queue_up(need, seconds)
+local function queue_up(need, seconds, place)
   if not redis.call('ZSCORE', LINE, user) then
     p.turn = p.turn + 1
     redis.call('ZADD', LINE, exact(p.turn), user)
   end
   redis.call('HSET', NEEDS, user,
-    exact(now + seconds) .. ' ' .. exact(need.input) .. ' ' .. exact(need.output))
+    exact(now + seconds) .. ' ' .. exact(need.input) .. ' ' .. exact(need.output) .. place)
 end
 
 local function leave(booking, need, seconds)
@@ -132,6 +176,7 @@ local function leave(booking, need, seconds)
   redis.call('HSET', BOOKED, booking,
     exact(need.input) .. ' ' .. exact(need.output) .. ' ' .. exact(now + seconds))
   redis.call('ZADD', LEASES, exact(now + lease_s), booking)
+  redis.call('HINCRBY', USERS, user, 1)
 end
 
 local verdicts = {}
@@ -154,11 +199,21 @@ for i = 10, #ARGV, 3 do
       waits(seconds, reason, 0)
       break
     end
+    local first
+    seconds, first = place_taken()
+    if seconds then
+      queue_up(need, seconds, ' place')
+      waits(seconds, 'requests in flight', first)
+      break
+    end
     local ahead = before_us()
     seconds, reason = turn_of(need, ahead)
-    if seconds > horizon_s then
-      queue_up(need, seconds)
-      waits(seconds, reason, ahead.requests)
+    -- Who is far away may ask early, but not for the turns of those who wait.
+    local most_s = ahead.requests > 0 and AHEAD_S or horizon_s
+    if seconds > most_s then
+      queue_up(need, seconds, '')
+      -- On time it would be late, by its way here and back.
+      waits(seconds - most_s / 2, reason, ahead.requests)
       break
     end
     leave(booking, need, seconds)

@@ -1,13 +1,13 @@
 -- What all scripts know of a pool: its state, and how its buckets fill.
--- KEYS: state, bookings, their leases, users in line, what those need; the names of all
--- pools. ARGV[1]: seconds of a test's clock; empty: this server's own, the same one for
+-- KEYS: state, bookings, their leases, users in line, what those need, how much each user
+-- has in flight; the names of all pools. ARGV[1]: seconds of a test's clock; empty: this server's own, the same one for
 -- all hosts.
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 end
-local STATE, BOOKED, LEASES, LINE, NEEDS, POOLS = unpack(KEYS)
+local STATE, BOOKED, LEASES, LINE, NEEDS, USERS, POOLS = unpack(KEYS)
 local KINDS = {'requests', 'input', 'output'}
 -- A pool that nobody uses is forgotten after a day; its buckets are full long before.
 local KEPT_S = 86400
@@ -47,10 +47,24 @@ local function save(p)
   end
 end
 
+local function in_flight_of(user)
+  return tonumber(redis.call('HGET', USERS, user) or '0')
+end
+
+local function let_go(booking)
+  -- Its place is free: a booking is called after its user, and a number.
+  local user = string.match(booking, '^(.*)%.')
+  redis.call('HDEL', BOOKED, booking)
+  if redis.call('ZREM', LEASES, booking) == 1 and user
+      and redis.call('HINCRBY', USERS, user, -1) <= 0 then
+    redis.call('HDEL', USERS, user)
+  end
+end
+
 local function capacity(kind, per_minute)
   local per_s = per_minute / 60
   if kind == 'requests' then
-    return math.max(1, per_s * CLUMP_S)
+    return math.max(1, per_s * SAVED_S)
   end
   return per_s
 end
