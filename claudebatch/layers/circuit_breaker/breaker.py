@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
+from claudebatch.layers.circuit_breaker.last_attempts import LastAttempts
 from claudebatch.layers.circuit_breaker.settings import (
     LAST_ATTEMPT_AFTER_S,
     SERVED_PER_ROW_LEFT,
@@ -42,6 +43,8 @@ class Permit:
     """When the call was sent; until that is known, when it was admitted."""
     is_out: bool = False
     """Whether it is counted among the calls that are out."""
+    spent: bool = False
+    """Whether it takes a row's last attempt to find out whether an outage is over."""
 
 
 class Breaker:
@@ -82,6 +85,7 @@ class Breaker:
         self._good_at = self._asked_at = -math.inf
         # Open: when a row last asked that has not failed since then.
         self._fresh_at = -math.inf
+        self._last_attempts = LastAttempts(policy)
         self._bad_rows = BadRows()
         # How many calls were served, and when one last failed as no bad row does.
         self._served = 0
@@ -101,13 +105,14 @@ class Breaker:
         """*row* failed in an earlier session, while others were served."""
         self._bad_rows.was_bad(row, now)
 
-    def gives_way(self, now: float, row: int, *, failed: bool) -> bool:
+    def gives_way(self, now: float, row: int, *, failed: bool, on_last: bool = False) -> bool:
         """Whether *row*, which has *failed* before or not, lets rows ask first that
         have not: at the beginning and at the end of a file it may be a bad one. To be
         asked before `admits`.
         """
         if self.state == "closed":
             return False
+        self._last_attempts.asks(row, is_probe=not on_last)
         if self.proven:
             failed = row in self._opened_by or self._bad_rows.has_failed(row, self._good_at)
         if not failed:
@@ -130,15 +135,17 @@ class Breaker:
         if self.state == "closed":
             return Permit(self._generation, now)
         if bad:
+            self._last_attempts.asks(row, is_probe=False)
             return None
         self._asked_at = now
         if self.opens_in(now) > 0 or (on_last and self._saves_last(now)):
             return None
+        spent = on_last and self._is_early(now)
         if self.state == "open":
             self._become("half-open")
         self._probes_out += 1
         self._probe_at = now + self._probe_wait_s()
-        return Permit(self._generation, now)
+        return Permit(self._generation, now, spent=spent)
 
     def leaves(self, permit: Permit, now: float) -> bool:
         """The call has passed the layers below; returns whether it may go out: not
@@ -173,8 +180,12 @@ class Breaker:
         waits = self._bad_rows.is_bad(row) or (on_last and self._saves_last(now))
         return max(wait_s, self._policy.wait_open_s) if waits else wait_s
 
-    def _saves_last(self, now: float) -> bool:
+    def _is_early(self, now: float) -> bool:
         return not self._probes_won and now - self.served_at < LAST_ATTEMPT_AFTER_S
+
+    def _saves_last(self, now: float) -> bool:
+        due = not self._probes_out and self._last_attempts.is_due(now, self._rows_left())
+        return self._is_early(now) and not due
 
     def _others_ask(self, now: float) -> bool:
         return (
@@ -203,7 +214,7 @@ class Breaker:
             left is not None
             and self.proven
             and self._pools_fault_at < self.served_at
-            and self._served >= SERVED_PER_ROW_LEFT * left
+            and self._served >= SERVED_PER_ROW_LEFT * (left + self._last_attempts.spent)
         )
 
     def _blame_rows(self, now: float) -> None:
@@ -228,6 +239,7 @@ class Breaker:
         """
         current = permit.generation == self._generation
         if verdict == "failed":
+            self._last_attempts.failed(row, now, spent=permit.spent)
             if not may_be_rows:
                 self._pools_fault_at = now
             rows_own = self._bad_rows.failed(row, permit.sent_at, now)
@@ -240,6 +252,7 @@ class Breaker:
             self._opened_by = frozenset()
             self._failed_before -= {row}
             self.blameless = False
+            self._last_attempts.served(row, now)
             self._good_at = max(self._good_at, permit.sent_at)
             self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
             self.served_at = now
@@ -346,3 +359,5 @@ class Breaker:
         self._probes_out = self._probes_won = self._probes_lost = 0
         self._out.clear()
         self._failed_since = ()
+        if state == "closed":
+            self._last_attempts.closed()

@@ -58,9 +58,10 @@ class CircuitBreaker:
         tries = call.tries or RowTries()
         if tries.was_bad(call.model):
             breaker.was_bad(call.row, moment)
-        permit = None
-        if not breaker.gives_way(moment, call.row, failed=tries.has_failed(call.model)):
-            permit = breaker.admits(moment, call.row, on_last=call.model in tries.on_last)
+        permit, on_last = None, call.model in tries.on_last
+        failed = tries.has_failed(call.model)
+        if not breaker.gives_way(moment, call.row, failed=failed, on_last=on_last):
+            permit = breaker.admits(moment, call.row, on_last=on_last)
         self._report(pool, breaker, before)
         if permit is None:
             raise self._refused(pool, breaker, call, moment)

@@ -16,6 +16,11 @@ LAST_ATTEMPT_AFTER_S = 300.0
 open: an outage of five minutes may lose no row, and no row has more attempts for it.
 """
 
+LAST_ATTEMPT_WAITS = 3
+"""Where each row that is left has only its last attempt, one is made when the trouble
+is so many times as old as at the last failure: outages of five seconds took 300.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:

@@ -33,6 +33,7 @@ _ELSEWHERE = {
     "_by_return",
     "_by_start",
     "_bad_rows",
+    "_last_attempts",
     "_good_at",
     "_asked_at",
     "out_since",
