@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from claudebatch.core.errors import ConfigError
 
+API_HOST: Final = "api.anthropic.com"
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _WHOLE = "write it whole, as in https://api.anthropic.com"
 # The one place that it can come from.
@@ -29,6 +30,13 @@ def is_loopback(host: str) -> bool:
     """Whether *host* is this machine."""
     name = host.strip("[]").lower()
     return name in _LOOPBACK or (name.startswith("127.") and name.replace(".", "").isdigit())
+
+
+def address_of(base_url: str | None) -> str:
+    """One name for each API, however its *base_url* is written; empty: Anthropic's."""
+    if not base_url or urlsplit(base_url).hostname == API_HOST:
+        return ""
+    return base_url.rstrip("/")
 
 
 def check_base_url(url: str) -> None:

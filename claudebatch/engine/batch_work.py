@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from claudebatch.clients.base_url import address_of
 from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.core.domain import Call, Prompt, Route, Size
 from claudebatch.core.errors import StopRun
@@ -89,7 +90,7 @@ def batch_parts(
         cache=stores.cache,
         unkept=settings.cache.policy.unkept,
         notes=stores.notes,
-        address=options.base_url or "",
+        address=address_of(options.base_url),
         connect=_paced(context),
         objection=None if options.no_check else objection,
         queue=_queue(context),
@@ -104,7 +105,7 @@ def batch_parts(
         names=options.input_names,
         known_elsewhere=lambda: known_batches(given.paths.ledger, but=context.run.run_id),
         claim=partial(claim_batch, given.paths.ledger, context.run.run_id),
-        remember=lambda row: remember_batch(given.paths.ledger, context.run.run_id, row),
+        remember=partial(remember_batch, given.paths.ledger, context.run.run_id),
         folder=context.run.folder.path,
         simulated=options.simulate,
         note_simulator=context.finisher.note_simulator,
@@ -140,6 +141,7 @@ def _queue(context: SessionContext) -> AccountQueue:
             dependencies.paths.ledger,
             but=context.run.run_id,
             now_ms=int(dependencies.wall().timestamp() * 1000),
+            address=address_of(context.options.base_url),
         ),
     )
 

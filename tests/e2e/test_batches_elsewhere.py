@@ -87,3 +87,25 @@ def test_those_of_a_simulator_that_was_started_anew_are_sent_again(
 def renamed(journal: str, old: str, new: str) -> None:
     with sqlite3.connect(journal) as connection:
         connection.execute("UPDATE meta SET value = replace(value, ?, ?)", (old, new))
+
+
+def test_what_one_api_tells_of_batches_says_nothing_of_another_one(
+    world: World, batches: Any
+) -> None:
+    first = batches()
+    assert world.claudebatch(*BATCH).code == 0
+    asked = ("estimate", "in.jsonl", "-m", "haiku", "--batch")
+    # However the address is written, it is the same.
+    world.point_at(f"{first.url}/")
+    assert "unknown" not in world.claudebatch(*asked).out
+    batches()
+    assert "unknown, up to 24 h" in world.claudebatch(*asked).out
+
+
+def test_batches_are_found_again_however_the_address_is_written(world: World, batches: Any) -> None:
+    first = batches(ends_after=1000)
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    world.point_at(f"{first.url}/")
+    done = world.claudebatch(*BATCH)
+    assert (done.code, "W120" in done.err) == (0, False), done.err
+    assert len(world.results()) == 30

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from claudebatch.clients import error_table
+from claudebatch.clients.base_url import address_of
 from claudebatch.clients.batch_client import ClaudeBatches
 from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.clients.batch_results import BatchRowError
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from claudebatch.simulator import Simulator
 
 # Spelt out or not, it is one API: its answers must not be cached twice.
-_API_HOST = "api.anthropic.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +238,7 @@ def key_scope(options: RunOptions) -> str:
 
 def scope_of(base_url: str | None) -> str:
     """The same of an address; None: the API's own."""
-    own = base_url is None or urlsplit(base_url).hostname == _API_HOST
-    return API_VERSION if own else f"{API_VERSION} {base_url}"
+    return f"{API_VERSION} {base_url}" if address_of(base_url) else API_VERSION
 
 
 def _bill(run_setup: RunSetup, model: str, usage: Usage) -> Pico:

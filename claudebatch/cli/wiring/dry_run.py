@@ -13,6 +13,7 @@ from claudebatch.cli.wiring.api_target import api_model, batch_pace, key_scope
 from claudebatch.cli.wiring.count_sample import counter
 from claudebatch.cli.wiring.display import Show
 from claudebatch.cli.wiring.plan_commands import plan_commands
+from claudebatch.clients.base_url import address_of
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Pico
@@ -156,7 +157,7 @@ def _questions(
         today=wall().date(),
         count=count,
         count_rows=options.count_rows or 0,
-        batch_durations=batch_durations(paths.ledger),
+        batch_durations=batch_durations(paths.ledger, address=address_of(options.base_url)),
         deadline_s=deadline_s,
         batch_pace=batch_pace(options, run_setup.settings),
         spent=spent,
@@ -197,7 +198,10 @@ def planner(options: RunOptions, run_setup: RunSetup, paths: Paths, known: Forec
         run_setup,
         known,
         api_model(options, run_setup.settings),
-        past_batches=[seconds for _, seconds in batch_durations(paths.ledger)],
+        past_batches=[
+            seconds
+            for _, seconds in batch_durations(paths.ledger, address=address_of(options.base_url))
+        ],
         batch_pace=batch_pace(options, run_setup.settings),
     )
 

@@ -46,7 +46,7 @@ from claudebatch.cli.wiring.observers import (
 )
 from claudebatch.cli.wiring.sample_screen import DrawnRows, show_sample
 from claudebatch.cli.wiring.spread import ALONE, Spread, connected
-from claudebatch.clients.base_url import check_base_url
+from claudebatch.clients.base_url import address_of, check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
@@ -154,7 +154,7 @@ def _observed(
 ) -> int:
     """Run with the display, the log and the alerts that the user asked for."""
     began = _wall()
-    stats = _stats(run_setup, paths)
+    stats = _stats(run_setup, paths, options)
     display = _display(options, run_setup, stats, env, show)
     with logged(
         show, display, now=_now, wall=_wall, reserved=reserved_paths(options, loaded, paths)
@@ -193,9 +193,11 @@ def _observed(
             display.stop()
 
 
-def _stats(run_setup: RunSetup, paths: Paths) -> RunStats:
-    used = run_setup.settings.batches.used
-    return RunStats(_now, usual_batch_s=usual_batch_s(paths.ledger) if used else None)
+def _stats(run_setup: RunSetup, paths: Paths, options: RunOptions) -> RunStats:
+    if not run_setup.settings.batches.used:
+        return RunStats(_now)
+    usual_s = usual_batch_s(paths.ledger, address_of(options.base_url))
+    return RunStats(_now, usual_batch_s=usual_s)
 
 
 def _display(

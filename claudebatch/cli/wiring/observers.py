@@ -41,11 +41,11 @@ def limits(run_setup: RunSetup) -> LimitsByPool:
     }
 
 
-def usual_batch_s(ledger: Path) -> float | None:
-    """How long half of this machine's last batches took at most; None: there were
-    none.
+def usual_batch_s(ledger: Path, address: str) -> float | None:
+    """How long half of this machine's last batches at *address* took at most; None:
+    there were none.
     """
-    took = [seconds for _, seconds in batch_durations(ledger)]
+    took = [seconds for _, seconds in batch_durations(ledger, address=address)]
     return median(took) if took else None
 
 

@@ -149,6 +149,8 @@ class Attacher:
     def _note(
         self, connection: sqlite3.Connection, batch: Batch, number: int, found: _Matched
     ) -> BatchRow:
+        # Together: a batch of which only half is noted would be looked for in vain.
+        connection.execute("BEGIN IMMEDIATE")
         note_place(connection, number, BatchPlace(self._parts.address))
         note_ready(
             connection,
@@ -157,7 +159,7 @@ class Attacher:
             worst=found.worst,
             now_ms=self._parts.wall_ms(),
         )
-        return note_made(
+        noted = note_made(
             connection,
             number,
             batch.id,
@@ -165,6 +167,8 @@ class Attacher:
             created_ms=ms(batch.created_at),
             expires_ms=ms(batch.expires_at),
         )
+        connection.execute("COMMIT")
+        return noted
 
     async def _match(self, client: BatchClient, batch: Batch, number: int, found: _Matched) -> None:
         group: list[BatchResult] = []

@@ -116,7 +116,7 @@ class BatchBuilder:
         )
         # Not between the last commit and the create: a process that dies there leaves
         # a batch that has to be looked for.
-        await journal.read(lambda _: parts.remember(soon))
+        await journal.read(lambda _: parts.remember(soon, place.address))
         row = await journal.read(
             lambda c: note_ready(
                 c, batch, requests=draft.requests, worst=draft.worst, now_ms=parts.wall_ms()

@@ -81,8 +81,8 @@ class BatchParts:
     results bear; returns the run that it is of already, if there is one. Called in the
     journal's thread.
     """
-    remember: Callable[[BatchRow], None]
-    """Tells the other runs of a batch; called in the journal's thread."""
+    remember: Callable[[BatchRow, str], None]
+    """Tells the other runs of a batch and its address; in the journal's thread."""
     folder: Path
     """For the upload, while it is on its way."""
     simulated: bool

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+from claudebatch.clients.base_url import address_of
 from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient
 from claudebatch.clients.batch_records import Batch
 from claudebatch.clients.batch_upload import of_file
@@ -128,7 +129,7 @@ class BatchSender:
             for day, worst in await journal.read(partial(held_by_batches, batch=row.batch)):
                 await self._holds.adopt(row.batch, worst, day)
             place = self._places.get(row.batch, BatchPlace(self._parts.address))
-            here = place.address == self._parts.address
+            here = address_of(place.address) == self._parts.address
             if self._parts.simulated or (place.simulated and not here):
                 # The simulator of that session is gone, with all that it knew.
                 await self._never_made(row)
@@ -631,7 +632,8 @@ class BatchSender:
         self._tell_moved()
 
     async def _remember(self, row: BatchRow) -> None:
-        await self._parts.journal.read(lambda _: self._parts.remember(row))
+        address = self._places.get(row.batch, BatchPlace(self._parts.address)).address
+        await self._parts.journal.read(lambda _: self._parts.remember(row, address))
 
     # Telling.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports.batch_report import BatchLine, KnownState
+from claudebatch.storage.journal.batch_places import BatchPlace, batch_places
 from claudebatch.storage.journal.batches import BatchRow, BatchState, open_batches
 from claudebatch.storage.ledger.schema import (
     glance_at_ledger,
@@ -18,7 +19,7 @@ from claudebatch.storage.ledger.schema import (
 
 _REMEMBER = (
     "INSERT OR REPLACE INTO batches (id, run, batch, requests, created_ms, expires_ms, ended_ms,"
-    " collected) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " collected, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # What is in the column `collected`.
 _ENDS: dict[int, int] = {BatchState.COLLECTED: 1, BatchState.LOST: 2}
@@ -36,19 +37,19 @@ _KNOWN = "SELECT id FROM batches WHERE run <> ?"
 # What has expired is out of the queue, whether or not anybody has collected it.
 _QUEUED = (
     "SELECT id, requests FROM batches WHERE run <> ? AND collected = 0 AND ended_ms IS NULL"
-    " AND expires_ms > ?"
+    " AND expires_ms > ? AND address = ?"
 )
 _FORGET = "DELETE FROM batches WHERE id IN (?, ?)"
 _DURATIONS = (
     "SELECT requests, ended_ms - created_ms FROM batches WHERE ended_ms > created_ms"
-    " ORDER BY ended_ms DESC LIMIT ?"
+    " AND address = ? ORDER BY ended_ms DESC LIMIT ?"
 )
 
 
-def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
-    """Note *row*, a batch of *run*, in *ledger*: also one of which it is not known yet
-    whether it was made. It is in the run's journal already, so an error here is
-    ignored.
+def remember_batch(ledger: Path, run: str, row: BatchRow, address: str = "") -> None:
+    """Note *row*, a batch of *run* at *address*, in *ledger*: also one of which it is
+    not known yet whether it was made. It is in the run's journal already, so an error
+    here is ignored.
     """
     placeholder = f"{NOT_KNOWN}{run} {row.batch}"
     facts = (row.requests, row.created_ms, row.expires_ms, row.ended_ms)
@@ -59,7 +60,7 @@ def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
             connection.execute(_FORGET, (placeholder, row.id))
             if row.state != BatchState.NOT_MADE:
                 name, end = row.id or placeholder, _ENDS.get(row.state, 0)
-                connection.execute(_REMEMBER, (name, run, row.batch, *facts, end))
+                connection.execute(_REMEMBER, (name, run, row.batch, *facts, end, address))
             connection.execute("COMMIT")
     except (sqlite3.Error, StorageError):
         return
@@ -70,11 +71,13 @@ def note_perhaps_made(ledger: sqlite3.Connection, run: str, journal: sqlite3.Con
     *journal* has them: of one that was half built a crash may have left a note.
     """
     ledger.execute("DELETE FROM batches WHERE run = ? AND id LIKE ? || '%'", (run, NOT_KNOWN))
+    places = batch_places(journal)
     for batch in open_batches(journal):
         if batch.id is None:
             name = f"{NOT_KNOWN}{run} {batch.batch}"
             facts = (batch.requests, None, None, None)
-            ledger.execute(_REMEMBER, (name, run, batch.batch, *facts, 0))
+            address = places.get(batch.batch, BatchPlace("")).address
+            ledger.execute(_REMEMBER, (name, run, batch.batch, *facts, 0, address))
 
 
 def known_batches(ledger: Path, *, but: str) -> set[str]:
@@ -86,9 +89,9 @@ def known_batches(ledger: Path, *, but: str) -> set[str]:
         return set()
 
 
-def queued_batches(ledger: Path, *, but: str, now_ms: int) -> dict[str, int]:
-    """Requests of batches of all runs *but* one that may be waiting at the API, by id;
-    empty where no ledger can be read.
+def queued_batches(ledger: Path, *, but: str, now_ms: int, address: str = "") -> dict[str, int]:
+    """Requests of batches of all runs *but* one that may be waiting at the API of
+    *address*, by id; empty where no ledger can be read.
     """
     try:
         # Asked often, and a guess is good enough: no other run is waited for.
@@ -96,14 +99,14 @@ def queued_batches(ledger: Path, *, but: str, now_ms: int) -> dict[str, int]:
         if connection is None:
             return {}
         with closing(connection):
-            return dict(connection.execute(_QUEUED, (but, now_ms)).fetchall())
+            return dict(connection.execute(_QUEUED, (but, now_ms, address)).fetchall())
     except (sqlite3.Error, StorageError):
         return {}
 
 
-def batch_durations(ledger: Path, *, most: int = 200) -> list[tuple[int, float]]:
-    """(requests, seconds from making to end) of the last batches of this machine,
-    newest first; empty where nothing is known.
+def batch_durations(ledger: Path, *, address: str = "", most: int = 200) -> list[tuple[int, float]]:
+    """(requests, seconds from making to end) of this machine's last batches at
+    *address*, newest first; empty where nothing is known.
     """
     try:
         # Only to read: an estimate must not make a ledger.
@@ -111,7 +114,7 @@ def batch_durations(ledger: Path, *, most: int = 200) -> list[tuple[int, float]]
         if connection is None:
             return []
         with closing(connection):
-            found = connection.execute(_DURATIONS, (most,)).fetchall()
+            found = connection.execute(_DURATIONS, (address, most)).fetchall()
     except (sqlite3.Error, StorageError):
         return []
     return [(requests, milliseconds / 1000) for requests, milliseconds in found]

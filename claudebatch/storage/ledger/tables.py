@@ -37,8 +37,13 @@ RATES = tuple(
     Column(kind.rate_column, "INTEGER", default=0, added=kind.added) for kind in BILLED_KINDS
 )
 """The price of each kind at the dearest model of a run, in the table `runs`."""
-# The tables that have a column for every kind of token.
-_GROWING = {"runs": RATES, "attempts": LEDGER_COLUMNS, "spend": _SPEND}
+# The tables that have a column for every kind of token, or one that came later.
+_GROWING = {
+    "runs": RATES,
+    "attempts": LEDGER_COLUMNS,
+    "spend": _SPEND,
+    "batches": (Column("address", "TEXT", default=""),),
+}
 
 
 def _whole(column: Column) -> str:
@@ -52,7 +57,8 @@ def _whole(column: Column) -> str:
 BATCHES = """
 CREATE TABLE IF NOT EXISTS batches (
   id TEXT PRIMARY KEY, run TEXT NOT NULL, batch INTEGER NOT NULL, requests INTEGER NOT NULL,
-  created_ms INTEGER, expires_ms INTEGER, ended_ms INTEGER, collected INTEGER NOT NULL DEFAULT 0)
+  created_ms INTEGER, expires_ms INTEGER, ended_ms INTEGER, collected INTEGER NOT NULL DEFAULT 0,
+  address TEXT NOT NULL DEFAULT '')
 """
 
 # WITHOUT ROWID: attempts lie in the order of runs, so that one run is read or deleted

@@ -280,7 +280,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         ),
         "names": ("in.jsonl",),
         "known_elsewhere": set,
-        "remember": lambda row: None,
+        "remember": lambda row, address: None,
         "folder": path,
         "simulated": False,
         "note_simulator": lambda: None,

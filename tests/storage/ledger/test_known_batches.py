@@ -16,6 +16,7 @@ from claudebatch.storage.journal.batches import (
     undo_building,
 )
 from claudebatch.storage.ledger.known_batches import (
+    batch_durations,
     batch_lines,
     note_perhaps_made,
     queued_batches,
@@ -52,6 +53,29 @@ def test_in_the_queue_are_those_of_others_that_have_not_expired(tmp_path: Path) 
     assert queued_batches(ledger, but="run", now_ms=8_999) == {"msgbatch_2": 30}
     assert queued_batches(ledger, but="run", now_ms=9_000) == {}
     assert queued_batches(tmp_path, but="run", now_ms=0) == {}, "no ledger"
+
+
+def test_queue_and_history_are_those_of_one_address(tmp_path: Path) -> None:
+    ledger = tmp_path / "spend.sqlite"
+    remember_batch(ledger, "run", MADE)
+    ended = replace(MADE, id="msgbatch_2", state=BatchState.COLLECTED, ended_ms=62_000)
+    remember_batch(ledger, "run", ended, "https://gateway")
+    remember_batch(ledger, "run", replace(MADE, id="msgbatch_3"), "https://gateway")
+    assert queued_batches(ledger, but="other", now_ms=0) == {"msgbatch_1": 20}
+    there = queued_batches(ledger, but="other", now_ms=0, address="https://gateway")
+    assert there == {"msgbatch_3": 20}
+    assert batch_durations(ledger) == []
+    assert batch_durations(ledger, address="https://gateway") == [(20, 60.0)]
+
+
+def test_a_ledger_from_before_addresses_has_those_of_the_api_itself(tmp_path: Path) -> None:
+    ledger = tmp_path / "spend.sqlite"
+    remember_batch(ledger, "run", MADE)
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("ALTER TABLE batches DROP COLUMN address")
+        connection.commit()
+    remember_batch(ledger, "run", replace(MADE, id="msgbatch_2"), "https://gateway")
+    assert queued_batches(ledger, but="other", now_ms=0) == {"msgbatch_1": 20}
 
 
 def test_what_a_crash_has_left_is_put_right_by_the_journal(tmp_path: Path) -> None:
