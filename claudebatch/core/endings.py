@@ -28,14 +28,15 @@ class Ending(IntEnum):
     @property
     def label(self) -> str:
         """As results and reports name it."""
-        return _LABELS[self]
+        return LABELS[self]
 
 
 ANSWER_ENDINGS = tuple(end for end in Ending if end is not Ending.INVALID)
 """The endings that an answer tells by itself, whatever was wanted of it."""
 # By place, for each answer: an enumeration takes long to tell its names, and its
 # members take long to be found in a dictionary.
-_LABELS = ("", *(end.name.lower() for end in Ending))
+LABELS = ("", *(end.name.lower() for end in Ending))
+"""The label of each `Ending`, by its number."""
 
 
 def ending(reply: Reply) -> Ending:

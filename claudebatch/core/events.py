@@ -331,3 +331,12 @@ Emit: TypeAlias = Callable[[Event], None]
 
 def nobody(event: Event) -> None:
     """An `Emit` for runs without an audience."""
+
+
+class Deaf:
+    """A listener that does nothing with any event: it need not be told of a million
+    rows.
+    """
+
+    def __call__(self, event: Event) -> None:
+        """Let *event* pass."""

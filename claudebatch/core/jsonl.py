@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -84,11 +84,10 @@ def encode(value: object) -> bytes:
     return data if len(data) < _LARGE_BYTES else bytes(memoryview(data))
 
 
-def encode_in_order(value: object) -> bytes:
-    """*value* as compact JSON with its keys in their own order. Lone surrogates raise
-    `UnicodeEncodeError`.
-    """
-    return _IN_ORDER.encode(value)
+encode_in_order: Final[Callable[[object], bytes]] = _IN_ORDER.encode
+"""A value as compact JSON with its keys in their own order. Lone surrogates raise
+`UnicodeEncodeError`.
+"""
 
 
 def decode(data: bytes) -> Any:

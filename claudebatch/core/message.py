@@ -54,13 +54,13 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
         raise BadAnswer(f"the body is not a message: {error}") from error
     if message.type != "message":
         raise BadAnswer(f'the body is a "{message.type}", not a message')
-    raw_usage = bytes(message.usage)
-    usage, counted = read_usage(raw_usage, wrote=_wrote(message.content))
+    raw_usage, text = bytes(message.usage), _text(message.content)
+    usage, counted = read_usage(raw_usage, wrote=bool(text) or _wrote(message.content))
     replaced = message.replaced_characters
     return Reply(
         message=body,
         model=message.model,
-        text=_text(message.content),
+        text=text,
         stop_reason=message.stop_reason if isinstance(message.stop_reason, str) else None,
         usage=usage,
         counted=counted,
@@ -91,11 +91,7 @@ def _decoded(body: bytes) -> tuple[bytes, _Message]:
 
 
 def _wrote(content: list[_Block]) -> bool:
-    # A loop, as this runs for every answer: mostly its first block says it.
-    for block in content:  # noqa: SIM110
-        if block.text or block.type != "text":
-            return True
-    return False
+    return any(block.text or block.type != "text" for block in content)
 
 
 def _text(content: list[_Block]) -> str:

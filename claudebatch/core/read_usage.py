@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -74,16 +74,23 @@ _Usage = _usage_type()
 _usage = msgspec.json.Decoder(_Usage)
 _names = [field.name for field in fields(Usage)]
 _declared = sorted(BILLED_KINDS, key=lambda kind: _names.index(kind.name))
-_counts = attrgetter(*map(_place, _declared))
-_others = attrgetter(*_TEXTS, "output_tokens_details.thinking_tokens")
+_rests = [kind for kind in BILLED_KINDS if kind.rest_of]
+# Read at once, in the order in which `Usage` declares them: this runs for every row,
+# and names take three times as long.
+_values = attrgetter(
+    *map(_place, _declared),
+    *_TEXTS,
+    "output_tokens_details.thinking_tokens",
+    *(kind.rest_of for kind in _rests),
+)
+_COUNTS, _FIELDS = len(_declared), len(_names)
 _totals_and_parts = [
     (
-        attrgetter(kind.rest_of),
+        _FIELDS + number,
         # A rest has others in its group: never one value, always a tuple.
-        attrgetter(*(_place(one) for one in BILLED_KINDS if one.group == kind.group)),
+        itemgetter(*(n for n, one in enumerate(_declared) if one.group == kind.group)),
     )
-    for kind in BILLED_KINDS
-    if kind.rest_of
+    for number, kind in enumerate(_rests)
 ]
 
 
@@ -155,19 +162,15 @@ def _whole(value: object, most: int) -> int | None:
 
 def _flat(usage: Any) -> Usage:
     try:
-        counts = _counts(usage)
+        values = _values(usage)
         for total, parts in _totals_and_parts:
-            if total(usage) != sum(parts(usage)):
+            if values[total] != sum(parts(values)):
                 return _flat_by_name(usage)
-        geo, speed, tier, thinking = _others(usage)
     except (AttributeError, TypeError):  # a group, or a count in it, is null
         return _flat_by_name(usage)
-    if None in counts:
+    if None in values[:_COUNTS] or values[_FIELDS - 1] is None:
         return _flat_by_name(usage)
-    # In the order in which `Usage` declares them: this runs for every row, and names
-    # take three times as long.
-    declared = (*counts, geo, speed, tier, thinking or 0)
-    return Usage(*declared)
+    return Usage(*values[:_FIELDS])
 
 
 def _flat_by_name(usage: Any) -> Usage:

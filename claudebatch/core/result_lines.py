@@ -8,6 +8,7 @@ with the row, which may move; it puts the same line together again byte for byte
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +23,7 @@ from claudebatch.core.domain import (
     Via,
     usd_text,
 )
-from claudebatch.core.endings import Ending, ending
+from claudebatch.core.endings import LABELS, Ending, ending
 
 
 class _Error(msgspec.Struct):
@@ -104,7 +105,7 @@ def answer_head(
         "route": route.rule,
         "source": reply.source,
         "via": reply.via,
-        "ending": ended.label,
+        "ending": LABELS[ended],
         "stop_reason": reply.stop_reason,
         # Byte for byte as the API sent it: new fields of the API reach the user at
         # once.
@@ -182,8 +183,12 @@ def place(line: int, file: str, columns: bytes) -> bytes:
     """The members of a result line that say where its row stands in the input, and what
     its *columns* (one JSON object, or nothing) are.
     """
-    found = b',"line":%d,"file":%b' % (line, _encode(file))
+    found = b',"line":%d,"file":%b' % (line, _file(file))
     return b'%b,"input":%b' % (found, columns) if columns else found
+
+
+# A million lines are of a few files.
+_file = lru_cache(maxsize=64)(_encode)
 
 
 def line(first: bytes, message: bytes | None, where: bytes = b"") -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from claudebatch.core.domain import Pico, Reply, Route, Usage
@@ -24,6 +25,9 @@ from claudebatch.storage.journal.records import AnswerSource, FreeAnswer, Result
 
 # A step's answers lie in memory at once, beside those that the journal still writes.
 _ROWS_A_STEP = 1000
+
+# Rows are many, routes few.
+_route = lru_cache(maxsize=256)(Route)
 
 Pending: TypeAlias = Callable[[int, int], Awaitable[list[RowKey]]]
 """(after, count) → the next *count* rows of a lane after row number *after* that still
@@ -112,7 +116,7 @@ class CachedRows:
         ended = ending(reply)
         first = answer_head(
             row.id,
-            Route(row.model, row.rule),
+            _route(row.model, row.rule),
             reply,
             ended=ended,
             number_id=row.own == NUMBER_ID,

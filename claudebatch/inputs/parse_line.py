@@ -34,7 +34,7 @@ from claudebatch.inputs.shapes import (
     KNOWN_FIELDS,
     LineReading,
     json_line,
-    plain_line,
+    plain_request,
     text_line,
 )
 from claudebatch.inputs.table_rows import as_fields
@@ -44,6 +44,11 @@ from claudebatch.inputs.table_rows import as_fields
 _ID_BYTES = 8
 
 
+_TOO_LONG = Problem(
+    "E331",
+    f"the line is longer than {MAX_LINE_BYTES // 1_000_000} MB",
+    "the API takes 32 MB: shorten the prompt",
+)
 _LINES = JsonLines()
 _TEXT = TextLines()
 _TABLES = (TextTable, TypedRows)
@@ -128,21 +133,42 @@ class LineParser:
         self._wants_form = defaults.schema is not None or bool(defaults.extract)
         # Whether a line of a prompt and little else is read as it stands.
         self._plain = isinstance(form, JsonLines) and not (
-            defaults.shape or defaults.edits or defaults.template or defaults.files.named
+            self._wants_form
+            or defaults.shape
+            or defaults.edits
+            or defaults.template
+            or defaults.files.named
         )
 
     def __call__(self, data: bytes, line: int) -> Prompt:
         """The prompt of the record *data*, which begins on *line*; raises `BadRow` with
         all problems, and no other error.
         """
+        # Before it is decoded: a line of gigabytes would fill the memory.
+        if len(data) > MAX_LINE_BYTES:
+            raise BadRow(_TOO_LONG)
+        value = self._form.value(data)
+        plain = plain_request(value) if self._plain else None
+        if plain is None:
+            return self._checked(value, data, line)
+        params, own_id = plain
+        # As `_digest` of a line that says nothing else.
+        digest = sha256(encode((params, None, (), {}))).digest()
+        return Prompt(
+            id=digest[:_ID_BYTES].hex() if own_id is None else own_id,
+            params=_with_defaults(params, self._defaults),
+            digest=digest,
+            has_own_id=own_id is not None,
+            file=self._file,
+            line=line,
+            answers=self._defaults.repeat,
+        )
+
+    def _checked(self, value: Any, data: bytes, line: int) -> Prompt:
+        """The prompt of a record that is not plain."""
         defaults = self._defaults
-        value = _value(data, self._form)
-        parsed = plain_line(value) if self._plain else None
-        # In a plain line nothing could break a rule, or name a model or a file.
-        attached = 0
-        if parsed is None:
-            parsed = _read(value, data, defaults, self._form, self._edited)
-            attached = self._complete(parsed, value)
+        parsed = _read(value, data, defaults, self._form, self._edited)
+        attached = self._complete(parsed, value)
         extract = _take_form(parsed, defaults) if self._wants_form else ""
         digest = _digest(parsed, extract)
         own_id = parsed.id
@@ -222,20 +248,6 @@ def _judge_model(parsed: ParsedLine, judge: Callable[[str], Problem | None]) -> 
     problem = judge(model) if isinstance(model, str) and model else None
     if problem is not None:
         parsed.problems.append(problem)
-
-
-def _value(data: bytes, form: RecordFormat) -> Any:
-    # Before it is decoded: a line of gigabytes would fill the memory.
-    if len(data) > MAX_LINE_BYTES:
-        megabytes = MAX_LINE_BYTES // 1_000_000
-        raise BadRow(
-            Problem(
-                "E331",
-                f"the line is longer than {megabytes} MB",
-                "the API takes 32 MB: shorten the prompt",
-            )
-        )
-    return form.value(data)
 
 
 def _read(

@@ -88,9 +88,9 @@ def json_line(value: Any, data: bytes, how: LineReading = USUAL) -> ParsedLine:
     check = how.check
     if how.shape is None and isinstance(value, str):
         return text_line(value, "a JSON string line")
-    plain = plain_line(value) if how.shape is None else None
+    plain = plain_request(value) if how.shape is None else None
     if plain is not None:
-        return plain
+        return ParsedLine(_PLAIN_SHAPE, *plain)
     parsed = _shaped(value, data, how) if how.shape is None else _forced(value, how.shape, how)
     if check and not _is_talk(parsed) and request_types().knows(parsed.betas):
         _hold_against_the_api(parsed)
@@ -211,9 +211,9 @@ def _hold_against_the_api(parsed: ParsedLine) -> None:
     parsed.problems += broken_rules(right, parsed.names)
 
 
-def plain_line(value: Any) -> ParsedLine | None:
-    """The content of a valid line with a prompt and little else, in which nothing could
-    break a rule; None for every line that needs a check of each field.
+def plain_request(value: Any) -> tuple[dict[str, Any], str | None] | None:
+    """The parameters and the id of a valid line with a prompt and little else, in which
+    nothing could break a rule; None for every line that needs a check of each field.
     """
     # A short cut with the same result as the checks below: most of a million lines have
     # this form.
@@ -231,7 +231,7 @@ def plain_line(value: Any) -> ParsedLine | None:
         if type(most) is not int or not 0 <= most <= MAX_TOKENS_LIMIT:
             return None
         params["max_tokens"] = most
-    return ParsedLine(_PLAIN_SHAPE, params, own_id)
+    return params, own_id
 
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:

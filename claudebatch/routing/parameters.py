@@ -28,7 +28,10 @@ _SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...]:
     """Everything in *params* that the model of *facts* refuses, each with its fix."""
     # Most rows have a text and `max_tokens`: they are not held against every rule.
-    refused = list(_max_tokens(params, facts))
+    refused: list[Problem] = []
+    most = params.get("max_tokens")
+    if isinstance(most, int) and most > facts.max_output:
+        refused.append(_too_many_tokens(most, facts))
     if not _SAMPLING.isdisjoint(params):
         refused += _sampling(params)
     if is_prefill(params):
@@ -99,14 +102,12 @@ def _sampling(params: Mapping[str, Any]) -> Iterator[Problem]:
             )
 
 
-def _max_tokens(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
-    most = params.get("max_tokens")
-    if isinstance(most, int) and most > facts.max_output:
-        yield Problem(
-            "E436",
-            f'"max_tokens" is {most}, but {facts.id} writes at most {facts.max_output} tokens',
-            f"lower it to {facts.max_output}",
-        )
+def _too_many_tokens(most: int, facts: ModelFacts) -> Problem:
+    return Problem(
+        "E436",
+        f'"max_tokens" is {most}, but {facts.id} writes at most {facts.max_output} tokens',
+        f"lower it to {facts.max_output}",
+    )
 
 
 def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from claudebatch.models.tokens import expected_input, measure
 from claudebatch.routing.forced_answer import formed
 from claudebatch.routing.remap import remap
 from claudebatch.routing.router import Router
-from claudebatch.routing.schema_order import in_schema_order
+from claudebatch.routing.schema_order import ORDERED, in_schema_order
 
 
 def request_body(model: str, params: Mapping[str, Any]) -> bytes:
@@ -24,7 +24,9 @@ def request_body(model: str, params: Mapping[str, Any]) -> bytes:
     """
     # These bytes are the cache key and the duplicates' key: a field in another order
     # must not be paid for twice.
-    return encode({**in_schema_order(params), "model": model})
+    if not ORDERED.isdisjoint(params):
+        params = in_schema_order(params)
+    return encode({**params, "model": model})
 
 
 def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:

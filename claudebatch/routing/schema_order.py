@@ -17,13 +17,12 @@ from claudebatch.core.jsonl import decode, encode, encode_in_order, spelt
 # A run mostly has one.
 _MOST_SCHEMAS = 64
 _PROPERTIES = "properties"
+ORDERED = frozenset({"output_config", "tools"})
+"""Parameters that may hold a schema. Nearly all rows have none of them."""
 
 
 def in_schema_order(params: Mapping[str, Any]) -> Mapping[str, Any]:
     """*params*, whose schema is encoded in its own order."""
-    # Nearly all rows have neither a schema nor a tool to give an answer by.
-    if "output_config" not in params and "tools" not in params:
-        return params
     schema = schema_of(params)
     if schema is not None:
         config = {**params["output_config"], "format": dict(params["output_config"]["format"])}

@@ -24,18 +24,13 @@ class Oversize:
 
     def __init__(self, catalog: Catalog, system: str | None) -> None:
         self._catalog = catalog
-        # What the defaults add to every line.
-        self._added = len((system or "").encode())
-        self._least = min(facts.context_window for facts in catalog)
+        # A token is a byte or more, and the defaults add to every line.
+        added = len((system or "").encode())
+        self.surely_fit = min(facts.context_window for facts in catalog) - added
+        """A line of no more bytes is not too large, whatever it asks."""
 
-    def problems(self, params: Mapping[str, Any], route: Route, length: int) -> tuple[Problem, ...]:
-        """What is too large about the request of a line of *length* bytes."""
-        # A token is a byte or more.
-        if length + self._added <= self._least:
-            return ()
-        return tuple(self._measured(params, route))
-
-    def _measured(self, params: Mapping[str, Any], route: Route) -> Iterator[Problem]:
+    def problems(self, params: Mapping[str, Any], route: Route) -> Iterator[Problem]:
+        """What is too large about a request."""
         body = request_body(route.model, params)
         if len(body) > MOST_BYTES:
             yield Problem(

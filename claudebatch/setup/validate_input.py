@@ -146,7 +146,13 @@ class Intake:
                 prompt = self._prompt(file, line)
                 if prompt is None:
                     continue
-                self._note(prompt, taken)
+                if (
+                    prompt.attached
+                    or prompt.columns
+                    or prompt.extract
+                    or "output_config" in prompt.params
+                ):
+                    self._note(prompt, taken)
                 answers = (prompt,) if prompt.answers == 1 else self._each_answer(prompt, taken)
                 for one in answers:
                     record = self._record(source, line, one)
@@ -162,12 +168,12 @@ class Intake:
 
     def _note(self, prompt: Prompt, taken: int) -> None:
         """Remember what is unusual in *prompt*, of the row *taken*."""
+        if prompt.extract or schema_of(prompt.params) is not None:
+            self.wants_form = True
         if prompt.attached:
             self.has_files = True
         elif prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
             self._attachment = attachment(prompt.columns)
-        if prompt.extract or schema_of(prompt.params) is not None:
-            self.wants_form = True
 
     def check_selection(self, unknown_ids: Sequence[str] = ()) -> None:
         """Raise `ClaudebatchError` where the selection names rows or columns that the
@@ -259,25 +265,25 @@ class Intake:
             return None, tuple(_of_format(problem, form) for problem in error.problems)
         self._route = route = self._run_setup.router.route(prompt)
         facts = self._run_setup.catalog.facts(route.model)
+        self._params = prompt.params
         # Without an upper bound of its cost no row goes under a cap.
         found = uncappable(prompt, route.model, self._run_setup.prices) if self._capped else ()
-        unformed = tuple(unformable(prompt.params, facts)) if check else ()
-        self._params = prompt.params if unformed else formed(prompt.params, facts)
+        # Most rows want no form and are far from too large: a look at each of them would
+        # take longer than all that follows here.
+        if "output_config" in prompt.params:
+            unformed = tuple(unformable(prompt.params, facts)) if check else ()
+            found += unformed
+            if not unformed:
+                self._params = formed(prompt.params, facts)
         if check:
-            found += (
-                unformed
-                + problems(self._params, facts)
-                + self._oversize.problems(prompt.params, route, line.length + prompt.attached)
-            )
+            found += problems(self._params, facts)
+            if line.length + prompt.attached > self._oversize.surely_fit:
+                found += tuple(self._oversize.problems(prompt.params, route))
         return prompt, found
 
-    def _lane_of(self, prompt: Prompt, model: str) -> str:
-        # Looked up, not made: there are few lanes, and a million rows.
-        asked = (model, prompt.params.get("speed") == "fast")
-        lane = self._lanes.get(asked)
-        if lane is None:
-            lane = self._run_setup.catalog.pool_of(limited_as(model, fast=asked[1]))
-            self._lanes[asked] = lane
+    def _new_lane(self, model: str, *, fast: bool) -> str:
+        lane = self._run_setup.catalog.pool_of(limited_as(model, fast=fast))
+        self._lanes[model, fast] = lane
         return lane
 
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
@@ -292,11 +298,14 @@ class Intake:
             key = bytes.fromhex(self._key(prompt, body))
             if self._beginnings is not None:
                 chain = self._beginnings.chain(prompt, model, self._params, len(body))
+        # Looked up, not made: there are few lanes, and a million rows.
+        fast = prompt.params.get("speed") == "fast"
+        lane = self._lanes.get((model, fast)) or self._new_lane(model, fast=fast)
         return RowRecord(
             id=prompt.id,
             own=prompt.has_own_id + prompt.has_number_id,
             digest=prompt.digest,
-            lane=self._lane_of(prompt, model),
+            lane=lane,
             source=source,
             line=line.number,
             offset=line.offset,

@@ -4,7 +4,54 @@ they.
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import claudebatch
 from tests.e2e.world import prompts
+
+_OURS = str(Path(claudebatch.__file__).parent)
+# Calls of our own functions for a row that comes out of the cache: 55, and 3 % more.
+_MOST_CALLS = 56
+
+
+def calls_of(work):
+    """How often each of our functions is called by *work*, in all threads that it
+    starts.
+    """
+    calls: Counter[str] = Counter()
+
+    def note(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(_OURS):
+            calls[f"{code.co_filename.removeprefix(_OURS)}:{code.co_name}"] += 1
+
+    before = sys.getprofile()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+    return calls
+
+
+def test_a_cached_row_takes_no_more_calls_than_it_did(world, api):
+    rows = prompts(200)
+    world.write("all.jsonl", rows)
+    world.write("half.jsonl", rows[:100])
+    assert world.claudebatch("run", "all.jsonl", "--yes", "-o", "first.jsonl").code == 0
+    half, whole = (
+        calls_of(lambda name=name: world.claudebatch("run", name, "--yes", "-q"))
+        for name in ("half.jsonl", "all.jsonl")
+    )
+    assert api.requests == 200, "not every row came out of the cache"
+    each = {name: (whole[name] - half[name]) / 100 for name in whole}
+    told = "\n".join(f"{count:g} {name}" for name, count in sorted(each.items()) if count)
+    assert sum(each.values()) <= _MOST_CALLS, told
 
 
 def test_a_half_known_input_sends_the_other_half_only(world, api):

@@ -170,7 +170,7 @@ def test_the_short_way_for_plain_lines_says_what_the_long_way_says(monkeypatch):
     ]
     short = [read(line) for line in lines]
     for module in (shapes, import_module("claudebatch.inputs.parse_line")):
-        monkeypatch.setattr(module, "plain_line", lambda value: None)
+        monkeypatch.setattr(module, "plain_request", lambda value: None)
     for line, said in zip(lines, short, strict=True):
         assert read(line) == said
 

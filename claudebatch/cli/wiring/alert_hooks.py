@@ -35,13 +35,18 @@ class AlertHooks:
         # Mutable: which run it is, once it has started.
         self._run: dict[str, Any] = {"run": None, "output": None, "simulated": False}
 
+    @property
+    def used(self) -> bool:
+        """Whether the user has named any."""
+        return bool(self._boxes)
+
     def __call__(self, event: Event) -> None:
         """Hand *event* over if it is an alert."""
         if isinstance(event, RunStarted):
             # Only the file's name: where it lies says something of the machine.
             name = PurePath(event.output).name
             self._run = {"run": event.run_id, "output": name, "simulated": event.simulated}
-        elif self._boxes and isinstance(event, CapAlert | SpendSpike):
+        elif isinstance(event, CapAlert | SpendSpike):
             moment = self._wall().isoformat(timespec="seconds").replace("+00:00", "Z")
             head = {"v": VERSION, "event": "alert", "time": moment, **self._run}
             payload = json_line(head | alert_json(event)).encode("ascii")

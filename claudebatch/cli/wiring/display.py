@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from claudebatch.core.errors import ClaudebatchError, StopRun
-from claudebatch.core.events import Event
+from claudebatch.core.events import Deaf, Event
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
@@ -36,13 +36,10 @@ class Show:
     log_prompts: bool = False
 
 
-class _Silent:
+class _Silent(Deaf):
     """Says nothing at all: `-qq`, and a run without a log."""
 
     def start(self) -> None:
-        pass
-
-    def __call__(self, event: Event) -> None:
         pass
 
     def stop(self) -> None:

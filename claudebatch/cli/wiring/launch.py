@@ -166,7 +166,7 @@ def _observed(
             wall=_wall,
             warn=lambda notice: emit(notice),  # noqa: PLW0108
         )
-        emit = audience(display, log, hooks)
+        emit = audience(display, log, *([hooks] if hooks.used else []))
         for line in found_configuration(loaded):
             # To the user alone: a log begins with the run's start.
             display(line)

@@ -8,7 +8,7 @@ from statistics import median
 
 from claudebatch.config.load import Loaded
 from claudebatch.config.paths import Paths
-from claudebatch.core.events import Emit, Event
+from claudebatch.core.events import Deaf, Emit, Event
 from claudebatch.core.notice import Notice
 from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits
 from claudebatch.setup.pools import allowances
@@ -20,10 +20,11 @@ from claudebatch.storage.run_folder import beside
 
 
 def audience(*listeners: Emit) -> Emit:
-    """A subscriber that passes each event on to all *listeners*."""
+    """A subscriber that passes each event on to all *listeners* that hear."""
+    hearing = [listener for listener in listeners if not isinstance(listener, Deaf)]
 
     def tell(event: Event) -> None:
-        for listener in listeners:
+        for listener in hearing:
             listener(event)
 
     return tell

@@ -13,6 +13,7 @@ fraction of a second, and no index has to be kept up with every answer.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -90,7 +91,7 @@ class AboutWriter:
         self._names: dict[str, int] = {}
         self._puts: dict[str, int] = {}
         self._waiting_bytes = 0
-        self._hits: dict[int, int] = {}
+        self._hits: Counter[int] = Counter()
 
     @property
     def is_due(self) -> bool:
@@ -117,9 +118,9 @@ class AboutWriter:
         self._puts[key] = size
         self._waiting_bytes += self._notes.size_of(key)
 
-    def hit(self, entry: int) -> None:
-        """The answer of *entry* was found."""
-        self._hits[entry] = self._hits.get(entry, 0) + 1
+    def hits(self, entries: Iterable[int]) -> None:
+        """The answers of *entries* were found."""
+        self._hits.update(entries)
 
     def write(self) -> None:
         """Write all that waits. Raises `sqlite3.Error`."""

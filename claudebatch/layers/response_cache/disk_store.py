@@ -265,10 +265,12 @@ class DiskCacheStore:
         gone: list[str] = []
         if self._reader is None:
             return gone
+        # Both once for all: this runs for every row.
+        fetch, hits = cache.disk.fetch, []
         query = _SELECT.format(",".join("?" * len(keys)))
         for key, mode, filename, value, entry in self._reader.execute(query, (*keys, self._since)):
             try:
-                stored = cache.disk.fetch(mode, filename, value, False)
+                stored = fetch(mode, filename, value, False)
             except FileNotFoundError:
                 gone.append(key)
             except (RefusedEntry, OSError):
@@ -277,8 +279,9 @@ class DiskCacheStore:
                 content = opened(key, stored)
                 if content is not None:
                     found[key] = content
-                    if self._about is not None:
-                        self._about.hit(entry)
+                    hits.append(entry)
+        if self._about is not None:
+            self._about.hits(hits)
         return gone
 
 

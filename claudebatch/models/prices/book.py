@@ -65,7 +65,7 @@ class PriceBook:
 
     def cost(self, model: str, usage: Usage) -> Pico:
         """The exact cost of an answer of *model*; raises `UnknownPrice`."""
-        rates = self.rates(model)
+        rates = self._known.get(model) or self.rates(model)
         tokens = rates.of(usage, usage.speed).cost(usage)
         # By the answer, not by the request: the API says there what it bills.
         batch = usage.service_tier == "batch"

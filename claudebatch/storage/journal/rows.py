@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from claudebatch.core.domain import Pico
@@ -133,7 +134,8 @@ def pending_keys(
 def _all(record: type[Record], found: sqlite3.Cursor) -> list[Record]:
     # Fetched first: SQLite lets other threads in at each row, and whoever does
     # something between two rows waits for the interpreter each time.
-    return list(map(record._make, found.fetchall()))
+    # `_make` is a function of Python's, which would be called for each.
+    return list(map(partial(tuple.__new__, record), found.fetchall()))
 
 
 def _query(columns: str, wanted: RowFilter, query: str = _PENDING) -> str:

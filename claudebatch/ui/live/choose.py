@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from claudebatch.core.events import Event
+from claudebatch.core.events import Deaf, Event
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool
@@ -41,7 +41,7 @@ class Progress(Protocol):
         ...
 
 
-class Quiet:
+class Quiet(Deaf):
     """`-q`: nothing while it runs, one line at the end."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -49,9 +49,6 @@ class Quiet:
 
     def start(self) -> None:
         """Nothing to begin."""
-
-    def __call__(self, event: Event) -> None:
-        """Let *event* pass."""
 
     def stop(self) -> None:
         """Nothing to stop."""
