@@ -10,7 +10,7 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from claudebatch.core.answer_form import schema_of
-from claudebatch.core.domain import Outcome, Succeeded
+from claudebatch.core.domain import Outcome, Succeeded, Via
 from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.engine.earlier_answers import unfit_of, with_unfit
 from claudebatch.engine.row_feed import InputSources
@@ -76,7 +76,7 @@ def _outcome(
     if call is None:
         return None
     try:
-        via = "batch" if batch else "live"
+        via: Via = "batch" if batch else "live"
         reply = parse_message(bytes(body), request_id=request_id, via=via)
     except BadAnswer:
         return None

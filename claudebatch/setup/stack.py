@@ -7,7 +7,6 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from claudebatch.config.settings import Settings
@@ -270,11 +269,6 @@ class Keys:
 
     def __init__(self, scope: str) -> None:
         self._scope = scope
-        # The check of a million rows needs no call for it, and no function around it.
-        self.of: Callable[[Prompt, bytes], str] = partial(
-            prompt_key, scope=scope, encode=encode, decode=decode
-        )
-        """The key of a prompt, asked as these bytes."""
         # Mutable: keys made by `ahead` and not yet asked for, by row and model.
         self._made: dict[tuple[int, str], str] = {}
 
@@ -283,6 +277,12 @@ class Keys:
         # Popped: each call asks once, and a million rows must leave nothing behind.
         made = self._made.pop((call.row, call.model), None)
         return made or cache_key(call, scope=self._scope, encode=encode, decode=decode)
+
+    def of(self, prompt: Prompt, body: bytes) -> str:
+        """The key of *prompt*, asked as *body*: without a call, of which a check of a
+        million rows needs nothing else.
+        """
+        return prompt_key(prompt, body, scope=self._scope, encode=encode, decode=decode)
 
     def ahead(self, calls: Sequence[Call]) -> list[str]:
         """The keys of *calls*, which will soon be asked for one by one."""
