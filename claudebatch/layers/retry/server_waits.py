@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from claudebatch.layers.retry.settings import SHORTEST_WAIT_S
+
 # While other rows are under way that may still be answered.
 _LOOK_AGAIN_S = 1.0
 
@@ -50,5 +52,10 @@ class ServerWaits:
             patience_s = self._max_outage_s - self.silent_s(now())
             if patience_s <= 0 and not self._out:
                 return False
-            await sleep(min(left_s, patience_s if patience_s > 0 else _LOOK_AGAIN_S))
+            # Past the end of the patience, not on it.
+            look_s = patience_s + SHORTEST_WAIT_S if patience_s > 0 else _LOOK_AGAIN_S
+            if left_s <= look_s:
+                await sleep(left_s)
+                return True
+            await sleep(look_s)
         return True
