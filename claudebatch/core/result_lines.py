@@ -49,9 +49,9 @@ class _Succeeded(msgspec.Struct, kw_only=True, gc=False):
     ending: str
     stop_reason: str | None
     usage: msgspec.Raw
-    """Byte for byte as the API sent it: new fields of the API reach the user at once."""
+    """Byte for byte as the API sent it: its new fields reach the user at once."""
     cost_usd: str | None
-    """Null, not 0, without a known price: a sum over the file must not look complete."""
+    """Null, not 0, without a known price: a sum must not look complete."""
     attempts: int
     latency_ms: int
     request_id: str | None

@@ -268,8 +268,8 @@ class Intake:
         self._params = prompt.params
         # Without an upper bound of its cost no row goes under a cap.
         found = uncappable(prompt, route.model, self._run_setup.prices) if self._capped else ()
-        # Most rows want no form and are far from too large: a look at each of them would
-        # take longer than all that follows here.
+        # Most rows want no form and are far from too large: a look at each of them
+        # would take longer than all that follows here.
         if "output_config" in prompt.params:
             unformed = tuple(unformable(prompt.params, facts)) if check else ()
             found += unformed

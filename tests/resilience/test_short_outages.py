@@ -5,12 +5,12 @@ Before, such rows waited until five minutes after the last answer. Seconds until
 of the run, and in brackets the rows that failed for the outage, before and now, of
 answers of 0.3 s and an outage of 500s:
 
-| rows, attempts, when | 5 s | 20 s | 60 s | 300 s |
+| rows, attempts, at | 5 s | 20 s | 60 s | 300 s |
 |---|---|---|---|---|
-| 500, 2, at the end | 318 (0), 30 (0) | 318 (0), 48 (1) | 318 (0), 134 (2) | 318 (0), 319 (3) |
-| 24, 2, at the start | 17 (0), 17 (0) | 312 (0), 55 (0) | 312 (0), 129 (1) | 312 (0), 315 (2) |
-| 24, 2, in the middle | 314 (3), 29 (3) | 314 (3), 57 (4) | 314 (3), 141 (5) | 314 (3), 316 (6) |
-| 7, 5, in the middle | 11 (0), 11 (0) | 313 (1), 25 (1) | 313 (1), 69 (2) | 313 (1), 208 (4) |
+| 500, 2, end | 318 (0) 30 (0) | 318 (0) 48 (1) | 318 (0) 134 (2) | 318 (0) 319 (3) |
+| 24, 2, start | 17 (0) 17 (0) | 312 (0) 55 (0) | 312 (0) 129 (1) | 312 (0) 315 (2) |
+| 24, 2, middle | 314 (3) 29 (3) | 314 (3) 57 (4) | 314 (3) 141 (5) | 314 (3) 316 (6) |
+| 7, 5, middle | 11 (0) 11 (0) | 313 (1) 25 (1) | 313 (1) 69 (2) | 313 (1) 208 (4) |
 
 Three of 24 are lost before the breaker can open. Of 7 rows that all fail, with three
 attempts, the run takes 19 s instead of 301.

@@ -94,9 +94,9 @@ class RedisBudget:
         self._reporting = asyncio.Lock()
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Mutable: numbers of holds, those that wait in order, and names of those that
-        # are out; the epoch, while it is known; what this run has spent by day, as far as
-        # the server has heard;
-        # ends that it has not; the task that says that this process lives.
+        # are out; the epoch, while it is known; what this run has spent by day, as far
+        # as the server has heard; ends that it has not; the task that says that this
+        # process lives.
         self._numbers = count()
         self._line: deque[Hold] = deque()
         self._out: dict[Hold, str] = {}

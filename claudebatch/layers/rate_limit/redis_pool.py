@@ -22,7 +22,12 @@ from claudebatch.core.frozen import value
 from claudebatch.core.limit_headers import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
-from claudebatch.layers.rate_limit.constants.bucket import CLUMP_S, LARGEST_BUCKET_S
+from claudebatch.layers.rate_limit.constants.bucket import (
+    CLUMP_S,
+    FAR_SERVER_S,
+    LARGEST_BUCKET_S,
+    SHARED_SAVED_S,
+)
 from claudebatch.layers.rate_limit.constants.concurrency import OLD_ANSWERS_S, USED_SHARE
 from claudebatch.layers.rate_limit.constants.limiter import (
     DOUBLING_S,
@@ -46,18 +51,13 @@ from claudebatch.storage.shared_server.tell_queue import TellQueue
 from claudebatch.storage.shared_server.times import AGAIN_S, LEASE_S
 
 _FOLDER = Path(__file__).with_name("lua")
-# Requests of several hosts are late by what their networks and machines take: what was
-# not used for so long is made up for, and no more, as buckets may hold a second.
-_SAVED_S = 5 * CLUMP_S
-# Up to this, an attempt is admitted ahead of its time, and its row waits: a second round
-# trip for a wait of some milliseconds would cost pace, and so would the one of the next in
-# line if it were made after that wait.
+# Up to this, an attempt is admitted ahead of its time, and its row waits: a second
+# round trip for a wait of some milliseconds would cost pace, and so would the one of
+# the next in line if it were made after that wait.
 _AHEAD_S = 2 * CLUMP_S
-# A server further away is asked earlier by twice the time of a round trip, up to this.
-_FAR_S = 8 * CLUMP_S
 NUMBERS = {
     "AHEAD_S": _AHEAD_S,
-    "SAVED_S": _SAVED_S,
+    "SAVED_S": SHARED_SAVED_S,
     "DOUBLING_S": DOUBLING_S,
     "FIRST_AT_ONCE": FIRST_AT_ONCE,
     "FIRST_PER_S": FIRST_PER_S,
@@ -190,13 +190,13 @@ class RedisPool:
         for booking, need in asked.items():
             tokens = max(need.input_tokens, need.input_worst_case), need.output_tokens
             needs += [booking, *map(_text, tokens)]
-        horizon_s = _AHEAD_S + min(2 * self._trip_s, _FAR_S)
+        horizon_s = _AHEAD_S + min(2 * self._trip_s, FAR_SERVER_S)
         facts = (LEASE_S, _text(horizon_s), *self._start)
         try:
             await self._unheard.caught_up()
             began = self._now()
             answer = await self._server.run(_ADMIT, self._keys, self._server.client, *facts, *needs)
-            self._trip_s += (self._now() - began - self._trip_s) / 8
+            self._trip_s += (self._now() - began - self._trip_s) / 2
         except ServerAway:
             # They may have been admitted, and only the answer was lost.
             for booking in asked:

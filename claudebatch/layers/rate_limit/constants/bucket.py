@@ -62,3 +62,8 @@ FORGIVEN_S = 300.0
 BLIND_BURST_S = SMALLEST_BUCKET_S / 2
 MARGIN_S = SMALLEST_BUCKET_S / 2
 OTHERS_SILENCE_S = 2 * OTHERS_WINDOW_S
+# Requests of several hosts are late by what their networks and machines take: what was
+# not used for so long is made up for, and no more, as buckets may hold a second.
+SHARED_SAVED_S = SMALLEST_BUCKET_S / 4
+# A shared server that is far away is asked earlier by two round trips, up to this.
+FAR_SERVER_S = SMALLEST_BUCKET_S / 2
