@@ -97,8 +97,7 @@ class RunFlags:
         bool,
         typer.Option(
             "--retry-batches",
-            help="Give up batches that the API does not show to this key, and send their rows "
-            "again: they may be paid for twice.",
+            help="Give up batches hidden from this key and ask their rows again: may be paid twice.",
         ),
     ] = False
     attach: Annotated[

@@ -69,7 +69,7 @@ def test_those_of_a_simulator_are_given_back_once_the_real_api_is_asked(
 def test_those_of_a_simulator_that_was_started_anew_are_sent_again(
     world: World, batches: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("claudebatch.engine.batches.polls._NOT_FOUND_PATIENCE_S", 0.2)
+    monkeypatch.setattr("claudebatch.engine.batches.polls._PATIENCE_S", 0.2)
     first = batches(ends_after=100_000, marked=True)
     assert world.claudebatch(*BATCH, "--detach").code == 0
     old = first.url
