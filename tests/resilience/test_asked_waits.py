@@ -4,10 +4,13 @@ and no row for ever.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from claudebatch.core.domain import Call
 from claudebatch.core.errors import ExitCode
+from claudebatch.layers.retry.server_waits import ServerWaits
 from tests.resilience.driver import Fate, Happening, run, status_error
 from tests.support.virtual import virtual
 
@@ -91,3 +94,23 @@ async def test_a_model_that_asks_to_wait_for_long_is_passed_by_on_the_row_s_way(
         max_outage=f"{BORNE_S:.0f}s",
     )
     assert ran.ended.stop is None and len(ran.succeeded) == 5
+
+
+@virtual
+async def test_time_in_which_nobody_was_asked_is_no_outage():
+    # As after a wait for money, or for batches: its own wait of a second is short.
+    now = asyncio.get_running_loop().time
+    waits = ServerWaits(BORNE_S)
+    waits.sent()
+    waits.is_back()
+    waits.answered(now())
+    await asyncio.sleep(100 * BORNE_S)
+    waits.sent()
+    waits.is_back()
+    waits.failed(7, now())
+    assert await waits.passed(1.0, now=now, sleep=asyncio.sleep)
+    waits.left(7)
+    await asyncio.sleep(100 * BORNE_S)
+    waits.failed(8, now())
+    assert await waits.passed(1.0, now=now, sleep=asyncio.sleep)
+    assert not await waits.passed(2 * BORNE_S, now=now, sleep=asyncio.sleep)

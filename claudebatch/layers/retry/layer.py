@@ -81,6 +81,7 @@ class Retry:
             return await self._reply(call, tries, call_next)
         finally:
             self._resting.over(call.row)
+            self._waits_of(call).left(call.row)
 
     async def _reply(self, call: Call, tries: RowTries, call_next: Handler) -> Reply:
         budget = self._budget(call)
@@ -130,17 +131,20 @@ class Retry:
             # rows under way such that always meet one, no probe would ever be let in.
 
     async def _send(self, call: Call, call_next: Handler) -> Reply:
-        waits, answered = self._waits_of(call), False
+        waits = self._waits_of(call)
         waits.sent()
         try:
             reply = await call_next(call)
-            answered = True
-            return reply
         except AttemptError as error:
-            answered = not (error.unavailable or isinstance(error, RateLimited | CircuitOpen))
+            if error.unavailable and not isinstance(error, CircuitOpen):
+                waits.failed(call.row, self._now())
+            elif not isinstance(error, RateLimited | CircuitOpen):
+                waits.answered(self._now())
             raise
         finally:
-            waits.is_back(self._now(), answered=answered)
+            waits.is_back()
+        waits.answered(self._now())
+        return reply
 
     async def _wait(self, call: Call, error: AttemptError, delay: float) -> None:
         """Wait *delay* seconds after *error*; one that the server asked for only as
@@ -244,7 +248,7 @@ class Retry:
         pool = self._pool_of(call.limited_as)
         waits = self._waits.get(pool)
         if waits is None:
-            waits = self._waits[pool] = ServerWaits(self._max_outage_s, now=self._now())
+            waits = self._waits[pool] = ServerWaits(self._max_outage_s)
         return waits
 
     def _hands_over(self, call: Call, error: AttemptError, budget: RetryBudget) -> bool:

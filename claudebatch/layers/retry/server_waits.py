@@ -15,27 +15,46 @@ _LOOK_AGAIN_S = 1.0
 
 
 class ServerWaits:
-    """One pool: when it last answered, and how many of its rows are under way."""
+    """One pool: since when it answers nothing, and how many of its rows are under
+    way.
+    """
 
-    def __init__(self, max_outage_s: float, *, now: float) -> None:
+    def __init__(self, max_outage_s: float) -> None:
         self._max_outage_s = max_outage_s
-        # Mutable, changed by the methods below only.
-        self._answered_at = now
+        # Mutable, changed by the methods below only: when trouble began, the rows that
+        # are in it, and those under way. Without such rows nobody was waiting for an
+        # answer, however long ago the last one came.
+        self._since: float | None = None
+        self._failed: set[int] = set()
         self._out = 0
 
     def sent(self) -> None:
         """A row goes on its way."""
         self._out += 1
 
-    def is_back(self, now: float, *, answered: bool) -> None:
-        """It is back; *answered*: the API works, whatever it said."""
+    def is_back(self) -> None:
+        """It is back, with whatever came of it."""
         self._out -= 1
-        if answered:
-            self._answered_at = now
+
+    def answered(self, now: float) -> None:
+        """The API works, whatever it said."""
+        self._since = now if self._failed else None
+
+    def failed(self, row: int, now: float) -> None:
+        """The API did not answer *row*."""
+        self._failed.add(row)
+        if self._since is None:
+            self._since = now
+
+    def left(self, row: int) -> None:
+        """*row* is asked no more, for now."""
+        self._failed.discard(row)
+        if not self._failed:
+            self._since = None
 
     def silent_s(self, now: float) -> float:
-        """Seconds without an answer."""
-        return now - self._answered_at
+        """Seconds for which rows have failed, and none was answered."""
+        return 0.0 if self._since is None else now - self._since
 
     async def passed(
         self,
