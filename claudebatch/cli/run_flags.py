@@ -97,7 +97,7 @@ class RunFlags:
         bool,
         typer.Option(
             "--retry-batches",
-            help="Give up batches hidden from this key and ask their rows again: may be paid twice.",
+            help="Give up batches hidden from this key; ask their rows again: may be paid twice.",
         ),
     ] = False
     attach: Annotated[

@@ -1,7 +1,7 @@
 -- What all scripts know of a pool: its state, and how its buckets fill.
--- KEYS: state, bookings, their leases, users in line, what those need, how much each user
--- has in flight; the names of all pools. ARGV[1]: seconds of a test's clock; empty: this server's own, the same one for
--- all hosts.
+-- KEYS: state, bookings, their leases, users in line, what those need, how much each
+-- user has in flight; the names of all pools. ARGV[1]: seconds of a test's clock; empty:
+-- this server's own, the same one for all hosts.
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
