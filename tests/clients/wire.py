@@ -68,6 +68,9 @@ class WireServer:
                 self.requests.append(await read_request(reader))
             for step in self.steps:
                 await self._do(step, reader, writer)
+        # Also one that closes before it has read all that was sent: that is a reset.
+        if HANG in self.steps:
+            self.left.set()
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
@@ -91,7 +94,6 @@ class WireServer:
         elif step is HANG:
             while await reader.read(2**16):
                 pass
-            self.left.set()
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
