@@ -8,7 +8,6 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.request import Request, urlopen
@@ -17,7 +16,7 @@ import pytest
 
 from claudebatch.core.errors import AttemptError
 from claudebatch.simulator import SimulatedBatches
-from tests.e2e.world import PATIENCE_S, World, prompts
+from tests.e2e.world import World, prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "haiku")
 BATCH = (*RUN, "--batch")
@@ -376,22 +375,14 @@ def test_killed_at_random_moments_it_loses_and_repeats_nothing(
 
 
 def test_an_interrupt_leaves_them_with_the_api(world: World, batches: Any, processes: Any) -> None:
-    simulator = batches(latency="fixed:100000")
+    batches(latency="fixed:100000")
     world.write("in.jsonl", prompts(10))
     process = world.launch(*BATCH)
-    until(lambda: simulator.stats()["batches"]["made"] == 1)
-    time.sleep(0.2)
+    world.until(lambda: world.batch_states() == ["open"])
     process.send(signal.SIGINT)
     done = process.wait()
     assert done.code == 130, done.err
     assert "1 batch with 10 rows is with the API" in done.err
-
-
-def until(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not happened():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 def test_an_estimate_knows_how_long_batches_took_and_plans_by_it(

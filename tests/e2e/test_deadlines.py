@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -290,8 +289,7 @@ def test_the_same_command_later_keeps_the_first_moment_and_another_one_begins_an
     simulator = batches(LATE)
     world.write("in.jsonl", prompts(30))
     process = world.launch(*RUN, *HOUR)
-    world.until(lambda: simulator.stats()["batches"]["made"] > 0)
-    time.sleep(0.2)
+    world.until(lambda: "open" in world.batch_states())
     process.send(signal.SIGINT)
     stopped = process.wait()
     assert stopped.code == 130, stopped.err

@@ -94,10 +94,9 @@ def test_what_is_collected_now_is_neither_deleted_nor_canceled(
 def test_canceled_by_another_while_a_run_waits_its_rows_go_into_the_next_batch(
     processes: World, batches: Any
 ) -> None:
-    world, simulator = processes, batches(30_000)
+    world, simulator = processes, batches(80_000)
     first = world.launch(*BATCH)
-    world.until(lambda: simulator.stats()["batches"]["made"] == 1)
-    world.until(lambda: bool(world.query("SELECT 1 FROM batches WHERE id IS NOT NULL")))
+    world.until(lambda: world.batch_states() == ["open"])
     # From now on they end at once.
     simulator.ask(lambda one: setattr(one._batches, "_latency", parse_latency("fixed:1")))
     done = world.claudebatch("batches", "cancel", "out.jsonl")

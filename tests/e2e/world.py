@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from claudebatch.storage.ledger.known_batches import batch_lines
 from tests.e2e.moments import Moment
 from tests.e2e.processes import Done, Process, Zygote
 from tests.e2e.served import PATIENCE_S, Served
@@ -118,6 +119,12 @@ class World:
         )
         ((held,),) = query(path, "SELECT coalesce(sum(amount), 0) FROM holds")
         return spent, unknown + held
+
+    def batch_states(self) -> list[str | None]:
+        """How the ledger's batches stand, the newest first. It hears of one last, after
+        the journal of its run.
+        """
+        return [line.state for line in batch_lines(self.home / "state" / "spend.sqlite")]
 
     def claudebatch(
         self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022
