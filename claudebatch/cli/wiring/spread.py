@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from claudebatch import __version__
 from claudebatch.cli.bad_value import BadValue
@@ -93,8 +94,9 @@ def connected(
     emit: Emit,
 ) -> Client:
     """The client of the run. Make it inside a running event loop."""
+    here = partial(client_for, api, run_setup, concurrency=concurrency, now=now, wall=wall)
     if spread.alone:
-        return client_for(api, run_setup, concurrency=concurrency, now=now, wall=wall)
+        return here()
     welcome = Welcome(
         version=__version__,
         base_url=api.base_url,
@@ -104,4 +106,4 @@ def connected(
         idle_timeout_s=run_setup.settings.idle_timeout_s,
         variables=spread.variables(),
     )
-    return SpreadClient(spread.places(), welcome, now=now, notify=emit)
+    return SpreadClient(spread.places(), welcome, here=here, now=now, notify=emit)

@@ -14,7 +14,7 @@ import msgspec
 from claudebatch.core.domain import AnswerObserver, Call, Prompt, PromptTokens, Reply, Route, Size
 from claudebatch.core.limit_headers import Limits
 
-What: TypeAlias = Literal["answer", "count", "objection"]
+What: TypeAlias = Literal["answer", "count"]
 _NOBODY = Route("", "")
 
 
@@ -88,10 +88,10 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
 
 
 class Told(msgspec.Struct, frozen=True, tag="told"):
-    """What a count or an objection came to."""
+    """What a count came to."""
 
     number: int
-    value: int | str | None
+    value: int | None
 
 
 class Errored(msgspec.Struct, frozen=True, tag="error"):

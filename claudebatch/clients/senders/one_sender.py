@@ -76,9 +76,9 @@ class Sender:
         """
         return await self._asked("answer", call)  # type: ignore[no-any-return]
 
-    async def told(self, what: What, call: Call) -> int | str | None:
-        """What a count of *call* came to, or an objection to it; raises as above."""
-        return await self._asked(what, call)  # type: ignore[no-any-return]
+    async def count(self, call: Call) -> int | None:
+        """What a count of *call* came to; raises as above."""
+        return await self._asked("count", call)  # type: ignore[no-any-return]
 
     async def _asked(self, what: What, call: Call) -> Any:
         if self._lost is not None:
@@ -161,7 +161,7 @@ class Sender:
             case Ready() | Alive():
                 pass
 
-    def _end(self, number: int, value: Reply | int | str | None) -> None:
+    def _end(self, number: int, value: Reply | int | None) -> None:
         # Nobody waits for what was called off.
         waiting = self._waiting.get(number)
         if waiting is not None and not waiting.done():

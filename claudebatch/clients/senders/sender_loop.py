@@ -103,10 +103,8 @@ class SenderLoop:
             word: ToDriver
             if asked.what == "answer":
                 word = Answered(asked.number, await client(call))
-            elif asked.what == "count":
-                word = Told(asked.number, await client.count(call))
             else:
-                word = Told(asked.number, await client.objection(call))
+                word = Told(asked.number, await client.count(call))
         except (AttemptError, StopRun) as error:
             word = refused(asked.number, error)
         except Exception as crash:  # noqa: BLE001  # a bug is told where the run is

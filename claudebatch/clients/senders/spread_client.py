@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from claudebatch.clients import error_table
+from claudebatch.clients.protocol import Client
 from claudebatch.clients.senders.crew import SenderCrew
-from claudebatch.clients.senders.frames import Welcome, What
+from claudebatch.clients.senders.frames import Welcome
 from claudebatch.clients.senders.one_sender import Sender
 from claudebatch.clients.senders.sender_link import LinkLost, SenderPlaces
 from claudebatch.core.domain import Call, Reply
@@ -35,10 +37,26 @@ class SpreadClient:
         places: SenderPlaces,
         welcome: Welcome,
         *,
+        here: Callable[[], Client],
         now: Callable[[], float],
         notify: Callable[[Notice], None],
     ) -> None:
-        self._crew = SenderCrew(places, welcome, now=now, notify=notify)
+        """*here* makes a client of this process, for what is no row."""
+        self._start: Callable[[], SenderCrew] = partial(
+            SenderCrew, places, welcome, now=now, notify=notify
+        )
+        self._connect = here
+        # Mutable: the senders, and the client of this process, each made when there is
+        # something for it to do.
+        self._crew: SenderCrew | None = None
+        self._own: Client | None = None
+
+    @property
+    def crew(self) -> SenderCrew:
+        """The senders, which start when they are first asked for."""
+        if self._crew is None:
+            self._crew = self._start()
+        return self._crew
 
     async def __call__(self, call: Call) -> Reply:
         """Have *call* sent once, as `ClaudeClient` does."""
@@ -46,20 +64,18 @@ class SpreadClient:
 
     async def count(self, call: Call) -> int | None:
         """Input tokens of *call* as the API counts them; None where it cannot."""
-        counted = await self._asked("count", call)
-        return counted if isinstance(counted, int) else None
+        return await self._by_one(call, lambda sender: sender.count(call))
 
     async def objection(self, call: Call) -> str | None:
         """What the API has against the input of *call*; None: nothing."""
-        objection = await self._asked("objection", call)
-        return objection if isinstance(objection, str) else None
-
-    async def _asked(self, what: What, call: Call) -> int | str | None:
-        return await self._by_one(call, lambda sender: sender.told(what, call))
+        # It is asked for batches, which leave from this process: where nothing goes by
+        # itself no other one is started, and no cluster is joined.
+        self._own = self._own or self._connect()
+        return await self._own.objection(call)
 
     async def _by_one(self, call: Call, ask: Callable[[Sender], Awaitable[AnswerT]]) -> AnswerT:
         while True:
-            sender = await self._crew.pick()
+            sender = await self.crew.pick()
             try:
                 return await self._by(sender, call, ask)
             except LinkLost:
@@ -76,18 +92,21 @@ class SpreadClient:
             raise error_table.timed_out(call.deadline_s) from error
         except Unreachable as stop:
             # One host without a way to the API does not stop the others.
-            if self._crew.unreached(sender):
+            if self.crew.unreached(sender):
                 raise error_table.connection_failed(stop.message, sent=False) from stop
             raise
         except AttemptError as error:
             if error.status is None and error.unavailable:
-                self._crew.unreached(sender)
+                self.crew.unreached(sender)
             elif error.status is not None:
-                self._crew.answered(sender)
+                self.crew.answered(sender)
             raise
-        self._crew.answered(sender)
+        self.crew.answered(sender)
         return answer
 
     async def close(self) -> None:
-        """End the senders."""
-        await self._crew.close()
+        """End the senders, and let go of the API."""
+        if self._crew is not None:
+            await self._crew.close()
+        if self._own is not None:
+            await self._own.close()

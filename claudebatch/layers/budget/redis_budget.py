@@ -102,6 +102,8 @@ class RedisBudget:
         self._out: dict[Hold, str] = {}
         self._epoch = ""
         self._begun = False
+        # Mutable: whether all that earlier sessions have left is adopted.
+        self._adopted = False
         self._spent: defaultdict[str, Pico] = defaultdict(int)
         self._unheard = TellQueue(self._tell)
         self._heart: asyncio.Task[None] | None = None
@@ -187,8 +189,10 @@ class RedisBudget:
         ]
         try:
             await self._unheard.caught_up()
-            facts = (self._tag, int(adopted), len(self._caps), *caps, *asked)
+            how = "adopt" if adopted else "" if self._adopted else "first"
+            facts = (self._tag, how, len(self._caps), *caps, *asked)
             held, verdict, fact, *gone = await self._ask(_HOLD, SILENT_S, *facts)
+            self._adopted = self._adopted or not adopted
         except ServerAway:
             # They may be set aside there, and nobody was told.
             for name in names:

@@ -57,6 +57,7 @@ _FOLDER = Path(__file__).with_name("lua")
 _AHEAD_S = 2 * CLUMP_S
 NUMBERS = {
     "AHEAD_S": _AHEAD_S,
+    "CLUMP_S": CLUMP_S,
     "SAVED_S": SHARED_SAVED_S,
     "DOUBLING_S": DOUBLING_S,
     "FIRST_AT_ONCE": FIRST_AT_ONCE,

@@ -49,6 +49,7 @@ class TellQueue(Generic[Item]):
         while self._told < wanted:
             if self._telling is None:
                 self._telling = asyncio.ensure_future(self._tell_some())
+                self._telling.add_done_callback(_seen)
             telling = self._telling
             await asyncio.wait([telling])
             telling.result()
@@ -74,3 +75,10 @@ class TellQueue(Generic[Item]):
             self._behind = self._behind and bool(self._unheard)
         finally:
             self._telling = None
+
+
+def _seen(told: asyncio.Task[None]) -> None:
+    # All who waited for it may be called off meanwhile. What it failed to tell is told
+    # at the next chance; nobody else needs to hear of it.
+    if not told.cancelled():
+        told.exception()

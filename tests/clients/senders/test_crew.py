@@ -26,7 +26,9 @@ class Crew:
     def __init__(self, places: MemoryPlaces) -> None:
         self.places = places
         self.notices: list[Notice] = []
-        self.client = SpreadClient(places, WELCOME, now=now, notify=self.notices.append)
+        self.client = SpreadClient(
+            places, WELCOME, here=ActingClient, now=now, notify=self.notices.append
+        )
 
     async def say(self, text: str = "hi") -> str:
         return (await self.client(told("say", text=text))).text
@@ -95,7 +97,7 @@ async def test_requests_go_to_the_sender_with_the_least_to_do():
         await asyncio.sleep(1)
         waiting = [asyncio.ensure_future(made.client(told("wait"))) for _ in range(30)]
         await settled()
-        assert [one.in_flight for one in made.client._crew.ready] == [10, 10, 10]
+        assert [one.in_flight for one in made.client.crew.ready] == [10, 10, 10]
         for task in waiting:
             task.cancel()
 
@@ -106,11 +108,11 @@ async def test_places_that_come_are_taken_and_one_that_is_gone_is_not_missed():
         await made.say()
         made.places.number = 3
         await asyncio.sleep(6)
-        assert len(made.client._crew.ready) == 3
+        assert len(made.client.crew.ready) == 3
         made.places.number = 2
         made.places.started[0].kill()
         await asyncio.sleep(30)
-        assert (len(made.client._crew.ready), len(made.places.started)) == (2, 3)
+        assert (len(made.client.crew.ready), len(made.places.started)) == (2, 3)
         assert [notice.text for notice in made.notices] == [
             "a process that sends is gone (killed by signal 9): it had nothing in flight"
         ]
@@ -140,7 +142,7 @@ async def test_where_others_send_a_start_that_fails_is_told_once_and_tried_again
         assert await made.say("still") == "still"
         made.places.broken = False
         await asyncio.sleep(10)
-        assert len(made.client._crew.ready) == 2
+        assert len(made.client.crew.ready) == 2
 
 
 @virtual
@@ -216,8 +218,8 @@ async def test_where_nobody_reaches_the_api_the_run_stops_as_it_does_with_one_pr
         async def unreachable(call: Call) -> Reply:
             raise Unreachable("E702", "no connection", fix="check it")
 
-        await made.client._crew.pick()
-        for sender in made.client._crew.ready:
+        await made.client.crew.pick()
+        for sender in made.client.crew.ready:
             sender.answer = unreachable  # type: ignore[method-assign]
         with pytest.raises(Unreachable):
             await made.say()
@@ -260,3 +262,13 @@ async def test_a_request_that_never_left_goes_to_the_next_sender_at_no_cost():
         # As a pipe that breaks before its end is read.
         made.places.started[0].of_driver.closed = True
         assert [await made.say(str(n)) for n in range(3)] == ["0", "1", "2"]
+
+
+@virtual
+async def test_what_the_api_has_against_a_row_is_asked_from_here_and_starts_no_sender():
+    async with crew(MemoryPlaces(2)) as made:
+        assert await made.client.objection(told("count")) == "too long"
+        await asyncio.sleep(60)
+        assert made.places.started == []
+        own = made.client._own
+    assert isinstance(own, ActingClient) and own.closed

@@ -16,7 +16,7 @@ from claudebatch.clients.senders.frames import Welcome
 from claudebatch.clients.senders.ray_links import RayPlaces, _Actor
 from claudebatch.clients.senders.spread_client import SpreadClient
 from claudebatch.core.errors import ConfigError
-from tests.support.acting_client import act, told
+from tests.support.acting_client import ActingClient, act, told
 from tests.support.stand_in_ray import stand_in
 from tests.support.virtual import now, virtual
 
@@ -26,7 +26,7 @@ WELCOME = Welcome(__version__, None, None, 8, 15.0)
 async def on_hosts(ray, processes, *, then=lambda: None):
     """How many senders are on each host."""
     places = RayPlaces(processes, address="auto", serve=act)
-    client = SpreadClient(places, WELCOME, now=now, notify=lambda notice: None)
+    client = SpreadClient(places, WELCOME, here=ActingClient, now=now, notify=lambda notice: None)
     try:
         await client(told("say"))
         await asyncio.sleep(6)
@@ -94,7 +94,9 @@ async def test_an_actor_whose_life_is_over_leaves_its_process():
 
 
 async def refusal(places: RayPlaces) -> ConfigError:
-    client = SpreadClient(places, WELCOME, now=lambda: 0.0, notify=lambda notice: None)
+    client = SpreadClient(
+        places, WELCOME, here=ActingClient, now=lambda: 0.0, notify=lambda notice: None
+    )
     try:
         with pytest.raises(ConfigError) as refused:
             await client(told("say"))

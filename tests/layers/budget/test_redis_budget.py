@@ -17,6 +17,7 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import BudgetExhausted
 from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.redis_budget import RedisBudget
+from claudebatch.layers.budget.redis_caps_look import Released, release
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.known_spend import KnownSpend, known_spend
@@ -68,6 +69,10 @@ class Hosts:
         """The server loses all that it knew of this test."""
         redis = self.servers[0]._redis
         redis.delete(*redis.scan_iter(match=f"{self.prefix}:*"))
+
+    def restart(self) -> None:
+        """The server is started again, with all that it knew."""
+        self.servers[0]._redis.hset(f"{self.prefix}:caps:epoch", "server", "another")
 
 
 @pytest.fixture
@@ -155,6 +160,91 @@ async def test_a_server_that_forgets_is_told_before_anything_is_granted(hosts):
     assert await refused(second, 1) == 0
     for budget in (first, second):
         await budget.close(complete=True)
+
+
+@virtual
+async def test_a_server_that_was_away_for_minutes_takes_nobody_for_dead(hosts):
+    first, second = hosts.budget("first"), hosts.budget("second")
+    out = await first.hold(600, 600)
+    other = await second.hold(1, 1)
+    for server in hosts.servers:
+        server.away = True
+    await asyncio.sleep(100)
+    hosts.restart()
+    hosts.servers[1].away = False
+    # It is the first that is heard of again: the cap has no room, and is not used up.
+    waiting = asyncio.ensure_future(second.hold(500, 500))
+    await asyncio.sleep(3)
+    assert (hosts.sum("gone"), hosts.sum("held"), waiting.done()) == (0, 601, False)
+    hosts.servers[0].away = False
+    await asyncio.sleep(5)
+    assert (hosts.sum("gone"), hosts.sum("held"), waiting.done()) == (0, 601, False)
+    await first.settle(out, 100)
+    await second.settle(other, 1)
+    await second.settle(await waiting, 500)
+    assert (hosts.sum("gone"), hosts.sum("held")) == (601, 0)
+    for budget in (first, second):
+        await budget.close(complete=True)
+
+
+@virtual
+async def test_money_of_a_process_taken_for_dead_is_held_again_when_it_tells_a_new_server(hosts):
+    silent, alive = hosts.budget("silent"), hosts.budget("alive")
+    hold = await silent.hold(400, 400)
+    hosts.servers[0].away = True
+    await asyncio.sleep(100)
+    await alive.release(await alive.hold(1, 1))
+    assert (hosts.sum("gone"), hosts.sum("held")) == (400, 0), "it may be billed"
+    hosts.restart()
+    hosts.servers[0].away = False
+    await asyncio.sleep(10)
+    assert (hosts.sum("gone"), hosts.sum("held")) == (0, 400), "it lives, and has it in flight"
+    assert await blocked(alive, 601)
+    await silent.settle(hold, 50)
+    assert await refused(alive, 951) == 950
+    for budget in (silent, alive):
+        await budget.close(complete=True)
+
+
+@virtual
+async def test_what_a_journal_says_of_a_dead_session_is_the_last_word(hosts):
+    dead, alive = hosts.budget("dead"), hosts.budget("alive")
+    await dead.hold(400, 400)
+    await dies(dead)
+    await asyncio.sleep(61)
+    await alive.release(await alive.hold(1, 1))
+    assert hosts.sum("gone") == 400
+    # Its journal: nothing was sent. There is no sum of that day to be told.
+    again = hosts.budget("dead")
+    await again.settle(await again.hold(300, 300), 300)
+    assert hosts.sum("gone") == 300
+    await again.close(complete=True)
+    # What is told is known: there is nothing that could be given back.
+    assert await release(hosts.servers[0], "dead", free=True) == Released(0, 0, 0)
+    assert hosts.sum("gone") == 300
+    await alive.close(complete=True)
+
+
+@virtual
+async def test_batches_that_are_taken_up_hold_their_money_once_in_however_many_pieces(hosts):
+    before, alive = hosts.budget("run"), hosts.budget("alive")
+    for worst in (100, 200, 300):
+        await before.hold(worst, worst, lasts=True)
+    await before.close(complete=True)
+    again = hosts.budget("run")
+    first = await again.adopt(150, DAY)
+    assert hosts.sum("held") == 600, "the same money, and some that is not taken up yet"
+    second = await again.adopt(400, DAY)
+    assert hosts.sum("held") == 600
+    # 50 of it are of no batch any more: they were collected.
+    hold = await again.hold(450, 450)
+    assert hosts.sum("held") == 1000
+    assert await blocked(alive, 1)
+    for each in (first, second, hold):
+        await again.settle(each, 10)
+    await again.close(complete=True)
+    assert (hosts.sum("gone"), hosts.sum("held")) == (30, 0)
+    await alive.close(complete=True)
 
 
 @virtual

@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 
-from claudebatch.core.domain import Call, Reply, Usage
+from claudebatch.core.domain import Call, Reply, Size, Usage
 from claudebatch.core.drain import Drain
+from claudebatch.core.errors import RateLimited
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.layer import RateLimit
@@ -20,7 +24,11 @@ from claudebatch.layers.rate_limit.pool_queue import PoolQueue
 from claudebatch.layers.rate_limit.redis_pool import RedisPool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
+from claudebatch.simulator.limits import SimulatedLimits
+from claudebatch.simulator.refusals import RefusedRequest
+from claudebatch.simulator.settings import SimulatedAllowance
 from tests.support.limiting import AsStated
+from tests.support.parts import TODAY
 from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
 from tests.support.round_trip import RoundTrip
 from tests.support.scripted import ScriptedClient, make_call, make_reply
@@ -168,6 +176,74 @@ async def test_sixteen_hosts_get_equal_shares_and_the_whole_limit(hosts):
     await asyncio.gather(*(work(number) for number in range(16)))
     assert 0.97 * 400 <= sum(sent) <= 400 + 16
     assert min(sent) >= 0.8 * 400 / 16, sent
+
+
+class _Tokens:
+    """An API whose bucket of input tokens holds one second, a short way off."""
+
+    def __init__(self, per_minute: int) -> None:
+        allowance = SimulatedAllowance(itpm=per_minute, burst_seconds=1.0)
+        self._limits = SimulatedLimits(allowance, now=now(), wall=lambda: TODAY)
+        self._rng = random.Random(3)
+        # Mutable: 429s; tokens of each process that were let in after its warm-up, and
+        # how long each of its requests had waited for that.
+        self.refused = 0
+        self.let_in: Counter[int] = Counter()
+        self.requests: Counter[int] = Counter()
+        self.waits: defaultdict[int, list[float]] = defaultdict(list)
+
+    async def ask(self, process: int, call: Call, *, since: float) -> Reply:
+        tokens = call.size.input_tokens
+        await asyncio.sleep(self._rng.uniform(0.01, 0.02))
+        try:
+            self._limits.admit(tokens, now())
+        except RefusedRequest:
+            self.refused += 1
+            raise RateLimited("slow down", type="rate_limit_error", retry_after=1.0) from None
+        if 10 <= now() < 70:
+            self.let_in[process] += tokens
+            self.requests[process] += 1
+            self.waits[process].append(now() - since)
+        await asyncio.sleep(self._rng.uniform(0.3, 0.7))
+        return make_reply(usage={"input_tokens": tokens, "output_tokens": 1})
+
+
+# A bucket holds ten thousand: what is larger leaves a debt.
+@pytest.mark.parametrize("large", [9_000, 15_000])
+@virtual
+async def test_sixteen_hosts_with_rows_of_mixed_sizes_meet_no_429_and_share_the_whole_limit(
+    hosts, large
+):
+    pools = [hosts.pool(input_tokens_per_minute=600_000) for _ in range(16)]
+    api, end = _Tokens(600_000), 85.0
+
+    async def work(number: int, layer: RateLimit[str], rng: random.Random) -> None:
+        while now() < end:
+            if now() >= 70:
+                # All were idle, and find their bucket full.
+                await asyncio.sleep(max(0.0, 80 - now()))
+            # One of the processes has nothing but large rows, the others few of them.
+            size = large if number == 0 or rng.random() < 0.02 else rng.randrange(50, 1500)
+            send = partial(api.ask, number, since=now())
+            with suppress(RateLimited):
+                await layer(make_call(size=Size(size, size, 1, 10)), send)
+
+    await asyncio.gather(
+        *(
+            work(number, layer, random.Random(4 * number + worker))
+            for number, layer in enumerate(limiter(pool, Drain()) for pool in pools)
+            for worker in range(4)
+        )
+    )
+    assert api.refused == 0
+    used = sum(api.let_in.values())
+    assert 0.97 <= used / (10_000 * 60) <= 1.02, used
+    # They take turns, so each has as many requests as any other, large as they may be.
+    fair = sum(api.requests.values()) / 16
+    assert min(api.requests.values()) >= 0.8 * fair, api.requests
+    # Nobody is overtaken: a large row waits for its process's turns, as all rows do.
+    turn = 60 / fair
+    assert max(max(waits) for waits in api.waits.values()) < 6 * turn, "four rows a process"
 
 
 @pytest.mark.parametrize("places", [8, 24])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -76,3 +77,25 @@ async def test_what_was_put_off_is_told_at_the_next_chance():
     queue.put_off(2)
     await queue.caught_up()
     assert told.groups == [[1, 2]]
+
+
+@virtual
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_fault_and_is_told_again():
+    told = Told()
+    told.away = True
+    queue = TellQueue(told)
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    queue.put(1)
+    waiting = asyncio.ensure_future(queue.emptied())
+    await asyncio.sleep(0.5)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    # It holds on to what it waited for.
+    del waiting
+    await asyncio.sleep(1)
+    gc.collect()
+    assert faults == []
+    told.away = False
+    await queue.caught_up()
+    assert told.groups == [[1]]

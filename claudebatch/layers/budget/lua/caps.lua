@@ -47,6 +47,16 @@ local function negated(text)
   return string.sub(text, 1, 1) == '-' and string.sub(text, 2) or '-' .. text
 end
 
+local function added(left, right)
+  -- The sum of two texts, which is not below zero.
+  local high, low = parts(left)
+  local more_high, more_low = parts(right)
+  high, low = high + more_high, low + more_low
+  local carry = math.floor(low / BASE)
+  high, low = high + carry, low - carry * BASE
+  return high == 0 and string.format('%.0f', low) or string.format('%.0f%012.0f', high, low)
+end
+
 local function move(hash, day, tag, amount)
   -- Exact: the server adds whole numbers of 64 bits.
   for _, window in ipairs({'total', string.sub(day, 1, 7), day}) do
@@ -101,7 +111,11 @@ local function holds_of(run)
 end
 
 local function bury()
-  -- Nobody knows what the attempts of a process that died cost: they may be billed.
+  -- Nobody knows what the attempts of a process that died cost: they may be billed. Of a
+  -- server that was away itself nobody could be heard: those who live tell, first.
+  if tonumber(redis.call('HGET', EPOCH, 'until')) > now then
+    return
+  end
   for _, run in ipairs(redis.call('ZRANGEBYSCORE', HEARD, '-inf', exact(now))) do
     for _, each in ipairs(holds_of(run)) do
       local text = redis.call('HGET', HOLDS, each[1])

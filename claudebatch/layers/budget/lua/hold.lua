@@ -1,10 +1,11 @@
 -- Sets money aside, if every cap has it: for some attempts in their order, until one has
--- to wait. ARGV: 2 epoch, 3 run, 4 lease, 5 tag, 6 whether they count whatever is held, 7
--- how many caps; window and limit of each; then hold, worst case, day and lasts of each.
+-- to wait. ARGV: 2 epoch, 3 run, 4 lease, 5 tag, 6 how (adopt: they count whatever is
+-- held; first: from now on nothing is adopted), 7 how many caps; window and limit of each;
+-- then hold, worst case, day and lasts of each.
 -- Answers how many are held; of the next one 'wait' (and seconds, where they are known),
 -- or 'never' and the number of the cap that lacks it; and what each cap has spent.
 local epoch, run, lease_s, tag = unpack(ARGV, 2, 5)
-local anyhow, first = ARGV[6] == '1', 8 + 2 * tonumber(ARGV[7])
+local how, first = ARGV[6], 8 + 2 * tonumber(ARGV[7])
 if not known(epoch) then
   return {'forgotten'}
 end
@@ -31,14 +32,36 @@ local function verdict_on(worst)
   return verdict, fact
 end
 
-local function adopt(worst, day)
-  -- What an earlier session of this run has left set aside is the same money.
+local function left_behind()
+  -- What an earlier session of this run has left set aside.
+  local found = {}
   for _, each in ipairs(holds_of(run)) do
-    local left, on = record(each[1])
-    if each[2] == '1' and left == worst and on == day and string.sub(each[1], 1, 1) == '?' then
-      drop(each[1])
-      return
+    if string.sub(each[1], 1, 1) == '?' then
+      found[#found + 1] = each[1]
     end
+  end
+  return found
+end
+
+local function adopt(worst, day)
+  -- It is the same money, however many holds it was in.
+  for _, id in ipairs(left_behind()) do
+    local left, on, _, _, of = record(id)
+    if on == day and worst ~= '0' then
+      drop(id)
+      if less({worst}, {left}) then
+        take(id, run, day, of, added(left, negated(worst)), '1')
+        return
+      end
+      worst = added(worst, negated(left))
+    end
+  end
+end
+
+if how == 'first' then
+  -- What was collected meanwhile, or never made.
+  for _, id in ipairs(left_behind()) do
+    drop(id)
   end
 end
 
@@ -46,7 +69,7 @@ local number, verdict, fact = 0, nil, '0'
 for i = first, #ARGV, 4 do
   local id, worst, day, lasts = unpack(ARGV, i, i + 3)
   if redis.call('HEXISTS', HOLDS, id) == 0 then
-    if anyhow then
+    if how == 'adopt' then
       adopt(worst, day)
     else
       verdict, fact = verdict_on(worst)

@@ -7,6 +7,15 @@ if not known(redis.call('HGET', EPOCH, 'id') or '') then
   redis.call('HSET', EPOCH, 'id', ARGV[2], 'until', exact(now + tonumber(ARGV[5])),
     'server', served_by())
 end
+-- What was lost counts as spent by a guess; now its run is told exactly, and what is out.
+local all = redis.call('HGETALL', LOST)
+for i = 1, #all, 2 do
+  local charged, day, _, owner, tag = string.match(all[i + 1], '^(%S+) (%S+) (%S+) (%S+) ?(.*)$')
+  if owner == run then
+    redis.call('HDEL', LOST, all[i])
+    spend(owner, day, tag, negated(charged))
+  end
+end
 if ARGV[6] == '1' then
   -- What its last session left: its journal has said what became of it. What is with
   -- the API for hours stays, under a name that no attempt has, until it is adopted.
@@ -42,7 +51,7 @@ if ARGV[6] ~= '1' then
 end
 while at <= #ARGV do
   local id, worst, day, tag, lasts = unpack(ARGV, at, at + 4)
-  if redis.call('HEXISTS', HOLDS, id) == 0 and redis.call('HEXISTS', LOST, id) == 0 then
+  if redis.call('HEXISTS', HOLDS, id) == 0 then
     take(id, run, day, tag, worst, lasts)
   end
   at = at + 5

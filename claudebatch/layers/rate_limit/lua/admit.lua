@@ -160,8 +160,13 @@ local function leave(booking, need, seconds)
   redis.call('ZREM', LINE, user)
   redis.call('HDEL', NEEDS, user)
   for _, kind in ipairs(KINDS) do
-    if p['rate_' .. kind] then
-      p['level_' .. kind] = p['level_' .. kind] - need[kind]
+    local rate = p['rate_' .. kind]
+    if rate then
+      -- Of a full bucket a moment is never used: its requests are late, some less than
+      -- others, and who overtakes would find the API's bucket not yet filled again.
+      local sure = kind == 'requests' and math.huge
+        or capacity(kind, rate) - (CLUMP_S + seconds) * rate / 60
+      p['level_' .. kind] = math.min(p['level_' .. kind], sure) - need[kind]
     end
   end
   p.left, p.last_at, p.grow_used = p.left + 1, now + seconds, used + 1
