@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from claudebatch.core.domain import Prompt
 from claudebatch.layers.prompt_caching.chains import Link, chain_of
 from claudebatch.layers.prompt_caching.leading_blocks import (
+    FROM_THE_START,
     TOOLS,
     Beginnings,
     Block,
@@ -61,7 +62,7 @@ class SharedBeginnings:
         """
         facts = self._catalog.facts(model)
         # Surely too short, as most rows are.
-        if size * _MOST_PER_BYTE < facts.min_cacheable_prefix:
+        if size * _MOST_PER_BYTE < facts.min_cacheable_prefix and _all_is_text(params):
             return b""
         plain = _plain(prompt, model, params)
         # Nearly all other rows: a system prompt, which the row before had as well, and
@@ -181,6 +182,18 @@ def spacing_of(limits: RateLimitSettings) -> Spacing:
     return Spacing(row_s=60 / slowest if slowest else 0.0, together=True)
 
 
+def _all_is_text(params: Mapping[str, Any]) -> bool:
+    """Whether nothing but its bytes decides how long a request is: a file that it
+    names, or an address, may have a thousand pages.
+    """
+    return not any(
+        type(block) is dict and block.get("type") != "text"
+        for message in params.get("messages") or ()
+        if isinstance(message, dict) and type(message.get("content")) is list
+        for block in message["content"]
+    )
+
+
 def _plain(prompt: Prompt, model: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
     """What decides of a row of a system prompt and one text; empty of other rows."""
     messages, system = params.get("messages"), params.get("system")
@@ -194,7 +207,7 @@ def _plain(prompt: Prompt, model: str, params: Mapping[str, Any]) -> tuple[Any, 
         or not isinstance(messages[0].get("content"), str)
     ):
         return ()
-    more = (params.get("thinking"), params.get("output_config"), params.get("speed"))
+    more = tuple(map(params.get, FROM_THE_START))
     return (model, prompt.betas, system, *more, params.get("tool_choice"))
 
 

@@ -75,6 +75,24 @@ def test_what_is_too_short_for_its_model_is_left_out():
     assert new().chain(Prompt("x", params), OPUS, params, 511) == b""
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "file", "file_id": "file_011CNha8iCJcU1wXNR6q4V8w"},
+        {"type": "url", "url": "https://example.com/report.pdf"},
+    ],
+)
+def test_a_file_that_a_short_row_names_is_as_long_as_it_is(source):
+    document = {"type": "document", "source": source}
+    params = asks([document, text("question")])
+    chain = new().chain(Prompt("x", params), OPUS, params, 200)
+    (link,) = links_of(chain)
+    assert link.tokens > 512
+    answered = asks("what does it say?", "see", [document, text("question")])
+    answered["messages"][1] = {"role": "assistant", "content": [text("see")]}
+    assert links_of(new().chain(Prompt("x", answered), OPUS, answered, 200))
+
+
 def test_tokens_are_those_to_the_end_of_each_block():
     found = links(new(), asks([text(LONG), text(LONG), text("question")], system=LONG))
     assert [round(link.tokens / found[0].tokens) for link in found] == [1, 2, 3]
@@ -99,6 +117,8 @@ def test_a_system_prompt_before_texts_is_known_again_unless_anything_else_differ
         {"thinking": {"type": "adaptive"}},
         {"speed": "fast"},
         {"output_config": {"effort": "low"}},
+        {"container": "container_1"},
+        {"context_management": {"edits": []}},
         {"system": LONG + "!"},
     ):
         assert links(finder, {**asks("b", system=LONG), **change}) != first

@@ -20,7 +20,7 @@ from claudebatch.core.jsonl import encode
 
 TOOLS, SYSTEM = "tools", "system"
 DIGEST_BYTES = 8
-_FROM_THE_START = ("thinking", "output_config", "speed", "container", "context_management")
+FROM_THE_START = ("thinking", "output_config", "speed", "container", "context_management")
 # Kinds of blocks that take a mark.
 _MARKABLE = frozenset(("text", "image", "document", "tool_use", "tool_result", "search_result"))
 # Of longer blocks both ends and a checksum are hashed: five times as fast. Two blocks
@@ -96,7 +96,7 @@ class Beginnings:
         """The digests of the first *count* beginnings of a request with *params*, whose
         blocks were *found*.
         """
-        salts = _salts(model, betas, params, found)
+        salts = read_anew_by(model, betas, params, found)
         # Rows stand beside those that they share most with, in nearly all files.
         same = 0
         if salts == self._salts:
@@ -117,11 +117,13 @@ class Beginnings:
         return digests
 
 
-def _salts(
+def read_anew_by(
     model: str, betas: Sequence[str], params: Mapping[str, Any], found: Sequence[Block]
 ) -> tuple[bytes, bytes]:
-    """What else decides of all blocks, and of those of messages."""
-    others = [params.get(name) for name in _FROM_THE_START]
+    """What else has the API read all blocks of a request anew, and those of messages;
+    *found* are its blocks.
+    """
+    others = [params.get(name) for name in FROM_THE_START]
     objects = [one.value for one in found if type(one.value) is dict]
     start = encode([model, sorted(betas), *others, any(map(_cites, objects))])
     return start, encode([params.get("tool_choice"), any(map(_has_image, objects))])

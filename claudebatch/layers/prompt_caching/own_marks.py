@@ -11,6 +11,8 @@ from typing import Any
 
 from claudebatch.core.domain import Call
 from claudebatch.core.jsonl import decode, encode_in_order
+from claudebatch.layers.prompt_caching.leading_blocks import blocks as blocks_of
+from claudebatch.layers.prompt_caching.leading_blocks import plain_text, read_anew_by, without_mark
 from claudebatch.layers.prompt_caching.placed import PlacedCall
 
 MARK = "cache_control"
@@ -18,9 +20,6 @@ _MARK = b'"cache_control"'
 # As documented: an entry lives for so long after its last use.
 _TTL_S = {"1h": 3600.0}
 _USUAL_TTL_S = 300.0
-# Another value of one of these makes the API write messages, or all, anew. Too fine a
-# digest costs a wait, too coarse a one a write for each row.
-_CHANGE_THE_CACHE = ("model", "output_config", "speed", "thinking", "tool_choice")
 
 
 def place(call: Call) -> PlacedCall:
@@ -46,7 +45,8 @@ def without_marks(call: Call, keep: int = 0) -> Call:
             continue
         kept += 1
         if kept > keep:
-            block.holder.pop(MARK, None)
+            for holder in _holders(block.content):
+                holder.pop(MARK, None)
             # The mark of the request as a whole stands for its last block, also where
             # that one has a mark of its own.
             body.pop(MARK, None)
@@ -59,11 +59,14 @@ class _MarkedBlock:
     place: bytes
     content: Any
     mark: Any
-    """Its own, or that of the request as a whole; None: it has none."""
+    """Its own, that of what it holds, or that of the request as a whole; None: it has
+    none.
+    """
 
     @property
-    def holder(self) -> dict[str, Any]:
-        return self.content if isinstance(self.content, dict) else {}
+    def in_turn(self) -> bool:
+        """Whether it stands in a message."""
+        return self.place[:1].isdigit()
 
 
 def _blocks(body: dict[str, Any]) -> Iterator[_MarkedBlock]:
@@ -72,8 +75,8 @@ def _blocks(body: dict[str, Any]) -> Iterator[_MarkedBlock]:
     for place, content in _contents(body):
         if last is not None:
             yield last
-        mark = content.get(MARK) if isinstance(content, dict) else None
-        last = _MarkedBlock(place, content, mark)
+        marks = (holder.get(MARK) for holder in _holders(content))
+        last = _MarkedBlock(place, content, next((one for one in marks if one is not None), None))
     if last is not None:
         everything = body.get(MARK)
         alone = last.mark is None and everything is not None
@@ -96,14 +99,27 @@ def _listed(content: Any) -> list[Any]:
     return list(content) if isinstance(content, list) else [content] if content else []
 
 
+def _holders(content: Any) -> Iterator[dict[str, Any]]:
+    """Where a block may have its mark: itself, and what the result of a tool holds."""
+    if isinstance(content, dict):
+        yield content
+        held = content.get("content")
+        if isinstance(held, list):
+            yield from (inner for inner in held if isinstance(inner, dict))
+
+
 def _digests(
     call: Call, body: dict[str, Any], blocks: list[_MarkedBlock], marked: list[int]
 ) -> Iterator[bytes]:
-    hasher = blake2b(digest_size=16)
-    hasher.update(encode_in_order([sorted(call.prompt.betas), *map(body.get, _CHANGE_THE_CACHE)]))
+    # Too fine a digest costs a wait, too coarse a one a write for each row.
+    of_all, of_turns = read_anew_by(call.model, call.prompt.betas, body, blocks_of(body))
+    hasher = blake2b(of_all, digest_size=16)
     begin = 0
     for end in marked:
         for block in blocks[begin : end + 1]:
+            if block.in_turn and of_turns:
+                hasher.update(of_turns)
+                of_turns = b""
             hasher.update(b"\n%b " % block.place)
             hasher.update(encode_in_order(_unmarked(block.content)))
         begin = end + 1
@@ -111,9 +127,15 @@ def _digests(
 
 
 def _unmarked(content: Any) -> Any:
-    if not isinstance(content, dict) or MARK not in content:
-        return content
-    return {name: value for name, value in content.items() if name != MARK}
+    """*content* as the API reads it: without marks, and a text alone as a block."""
+    text = plain_text(content)
+    if text is not None or not isinstance(content, dict):
+        return content if text is None else text
+    bare = {name: value for name, value in content.items() if name != MARK}
+    held = bare.get("content")
+    if isinstance(held, list):
+        bare["content"] = [without_mark(one) for one in held]
+    return bare
 
 
 def _ttl_s(mark: Any) -> float:

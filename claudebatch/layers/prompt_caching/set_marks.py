@@ -45,9 +45,13 @@ class Placing:
 
     def __call__(self, call: Call) -> PlacedCall:
         """*call* with its marks."""
-        # Rows keep their own marks.
-        if not len(self._plan) or _OWN in call.body:
+        if not len(self._plan):
             return self._then(call)
+        if _OWN in call.body:
+            own = self._then(call)
+            # Rows keep their own marks. Else the word stands where it means nothing.
+            if own.beginning is not None:
+                return own
         marks, longest = self._marks(call)
         placed = self._then(_marked(call, marks) if marks else call)
         # Batches take no requests without output.

@@ -36,6 +36,52 @@ def test_what_changes_the_cache_tells_beginnings_apart():
     assert place(other).beginning != alike
 
 
+IMAGE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+CITED = {
+    "type": "document",
+    "source": {"type": "text", "media_type": "text/plain", "data": "a"},
+    "citations": {"enabled": True},
+}
+
+
+def test_an_image_after_the_mark_has_messages_read_anew_but_not_the_system_prompt():
+    rules = {"system": [block("Rules", MARK)]}
+    plain = place(asked(block("A", MARK), block("q"), **rules)).chain
+    shown = place(asked(block("A", MARK), IMAGE, **rules)).chain
+    assert shown[0] == plain[0]
+    assert shown[1] != plain[1]
+    held = {"type": "tool_result", "tool_use_id": "t", "content": [IMAGE]}
+    assert place(asked(block("A", MARK), held, **rules)).chain == shown
+
+
+def test_citations_after_the_mark_have_all_of_it_read_anew():
+    rules = {"system": [block("Rules", MARK)]}
+    plain = place(asked(block("A", MARK), block("q"), **rules)).chain
+    cited = place(asked(block("A", MARK), CITED, **rules)).chain
+    assert not set(cited) & set(plain)
+
+
+def test_what_the_result_of_a_tool_holds_may_be_marked():
+    def result(*marks: Any) -> Call:
+        held = [block(text, mark) for text, mark in zip("AB", marks, strict=True)]
+        return asked({"type": "tool_result", "tool_use_id": "t", "content": held}, block("q"))
+
+    placed = place(result(None, HOUR))
+    assert placed.ttl_s == 3600
+    assert placed.beginning is not None
+    assert place(result(MARK, None)).beginning == placed.beginning, "marks are no part of it"
+    assert without_marks(result(MARK, HOUR)).body == result(None, None).body
+    assert without_marks(result(None, HOUR), keep=1).body == result(None, HOUR).body
+
+
+def test_a_text_alone_is_the_block_that_it_becomes():
+    as_text, as_list = (
+        place(asked(block("A", MARK), block("q"), system=system)).beginning
+        for system in ("Rules", [block("Rules")])
+    )
+    assert as_text == as_list
+
+
 def test_the_mark_of_the_request_as_a_whole_stands_for_its_last_block():
     call = asked(block("A"), block("B"), cache_control=HOUR)
     assert place(call).ttl_s == 3600

@@ -52,7 +52,7 @@ def ttls(call: Call) -> list[str | None]:
     """The marks of *call*'s body, by block."""
     return [
         one.value["cache_control"].get("ttl", "5m")
-        if isinstance(one.value, dict) and "cache_control" in one.value
+        if isinstance(one.value, dict) and one.value.get("cache_control")
         else None
         for one in blocks(decode(call.body))
     ]
@@ -109,6 +109,15 @@ _PARAMS = st.fixed_dictionaries(
         ),
     },
 )
+
+
+def test_a_row_that_says_it_has_no_mark_gets_those_of_the_plan():
+    none = copy.deepcopy(ROW)
+    none["messages"][0]["content"][0]["cache_control"] = None
+    call = call_of({**none, "tools": [{"name": "t", "cache_control": None}]})
+    assert ttls(placing(call, marked=[1, 2])(call).call) == [None, "5m", "5m", None]
+    own = call_of({**ROW, "cache_control": {"type": "ephemeral"}})
+    assert placing(own, marked=[0, 1])(own).call is own
 
 
 @settings(max_examples=300, deadline=None)
