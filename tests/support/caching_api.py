@@ -36,6 +36,8 @@ class CachingApi:
     streams: bool = True
     works: Works = "always"
     befalls: Befalls = lambda call, number: None
+    loses: Callable[[Call], bool] = lambda call: False
+    """Whether what a call writes is never there afterwards."""
     keep: bool = True
     """Whether the bodies are kept."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -91,7 +93,7 @@ class CachingApi:
         await asyncio.sleep(self.head_s)
         # An answer begins, and what it wrote can be read, whether it is streamed or
         # not.
-        if self.works == "always":
+        if self.works == "always" and not self.loses(call):
             self._cache.keep(use, began)
         if self.streams and call.watch is not None and not call.prewarms:
             call.watch.began(None)

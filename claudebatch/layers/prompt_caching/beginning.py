@@ -18,9 +18,11 @@ _USED_AGAIN = 0.5
 # An answer that is refused before it begins tells of no cache either: one is not
 # believed.
 _BLANKS_BELIEVED = 2
-# A write costs a quarter of a token more, a read saves nine tenths of one: below three
-# writes for a read it still pays.
-_MISSES_FOR_A_READ = 3
+# A write costs a quarter of a token more, for an hour a whole one; a read saves nine
+# tenths of one. Below so many writes for a read it still pays.
+_MISSES_FOR_A_READ = 3.0
+_MISSES_FOR_A_READ_BY_THE_HOUR = 0.9
+_HOUR_S = 3600.0
 
 
 class Beginning:
@@ -114,16 +116,29 @@ class Beginning:
         self.unused = False
         self.began(at)
 
-    def missed(self, at: float, *, trusted: bool) -> None:
-        """One wrote it that should have read it; *trusted*: others were read."""
+    @property
+    def was_read(self) -> bool:
+        """Whether it was read at all."""
+        return self._reads > 0
+
+    @property
+    def was_missed(self) -> bool:
+        """Whether it was written that should have been read."""
+        return self._misses > 0
+
+    def missed(self, at: float, *, once_more: bool) -> None:
+        """One wrote it that should have read it; *once_more*: it may be tried one time
+        more than its reads have paid for.
+        """
         self._misses += 1
         self.began(at)
         # One that left before the last reader tells nothing new.
         if at < self._read_at:
             return
         self.proven = False
-        most = _MISSES_FOR_A_READ * self._reads + (1 if trusted else 0)
-        self.stopped = self._misses > most
+        by_the_hour = self.ttl_s >= _HOUR_S
+        for_a_read = _MISSES_FOR_A_READ_BY_THE_HOUR if by_the_hour else _MISSES_FOR_A_READ
+        self.stopped = self._misses > for_a_read * self._reads + once_more
 
     def blank(self) -> bool:
         """An answer says neither that it was written nor that it was read; returns

@@ -28,6 +28,11 @@ class _Model:
     """
 
     read: bool = False
+    """Whether anything was read, be it a beginning that none of its rows has marked."""
+    proven: int = 0
+    """How many beginnings were read."""
+    tried_again: int = 0
+    """How many may be written once more though they were never read."""
     stopped: int = 0
     unused: int = 0
     granted: int = 0
@@ -146,7 +151,7 @@ class Turns:
         if tokens.read or tokens.written:
             known.unused = 0
             known.read = known.read or tokens.read > 0
-            self._used(turn, tokens, now if turn.left_at is None else turn.left_at)
+            _used(known, turn, tokens, now if turn.left_at is None else turn.left_at)
             _count(turn.chain, tokens, estimated)
         else:
             known.unused += sum(one.blank() for one in turn.led)
@@ -154,22 +159,6 @@ class Turns:
         known.stopped += given_up
         turn.gave_up = given_up > 0
         self._over(turn, now)
-
-    def _used(self, turn: CacheTurn, tokens: PromptTokens, at: float) -> None:
-        for one in turn.chain:
-            # Of one that is too short to be cached, a longer one's tokens say nothing.
-            if one.unused and one is not turn.chain[-1]:
-                continue
-            # Of a prompt that is cached in part, a shorter beginning may be that part.
-            # The longest was read where nothing had to be written.
-            whole = not (one is turn.chain[-1] and tokens.written)
-            fresh = turn.free or (one in turn.led and one not in turn.probed)
-            if tokens.read and whole and not (fresh and tokens.written):
-                one.read(at)
-            elif fresh:
-                one.written(at)
-            else:
-                one.missed(at, trusted=self._models[turn.model].read)
 
     def failed(self, turn: CacheTurn, now: float) -> None:
         """*turn*'s request came to nothing."""
@@ -246,6 +235,41 @@ def _next_line(known: _Model, now: float) -> Beginning | None:
         if soonest is not None and soonest.lapses_at <= now:
             return soonest
     return next((one for one in known.lines if one.is_open(now) or one.ahead is None), None)
+
+
+def _used(known: _Model, turn: CacheTurn, tokens: PromptTokens, at: float) -> None:
+    """Note what an answer says of each beginning of *turn*, which left *at* that
+    moment.
+    """
+    for one in turn.chain:
+        # Of one that is too short to be cached, a longer one's tokens say nothing.
+        if one.unused and one is not turn.chain[-1]:
+            continue
+        # Of a prompt that is cached in part, a shorter beginning may be that part.
+        # The longest was read where nothing had to be written.
+        whole = not (one is turn.chain[-1] and tokens.written)
+        fresh = turn.free or (one in turn.led and one not in turn.probed)
+        if tokens.read and whole and not (fresh and tokens.written):
+            known.proven += not one.was_read
+            one.read(at)
+        elif fresh:
+            one.written(at)
+        else:
+            one.missed(at, once_more=_once_more(known, one))
+
+
+def _once_more(known: _Model, one: Beginning) -> bool:
+    """Whether *one*, which was to be read and was not, is to be written once more.
+
+    Where it was read before, it was dropped early. Else only so many are as were read:
+    a perfect run writes each of these once and the others once, and no more than twice
+    its writes are paid.
+    """
+    if one.was_read or one.was_missed:
+        return one.was_read
+    again = known.tried_again < known.proven
+    known.tried_again += again
+    return again
 
 
 def _call_all(one: Beginning) -> None:

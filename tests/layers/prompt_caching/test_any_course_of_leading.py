@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from claudebatch.core.domain import Call, Reply
@@ -176,5 +176,29 @@ def test_never_more_than_twice_the_writes_of_a_perfect_run(
         await course.play(None)
         perfect = len(set(documents))
         assert course.api.writes <= perfect * (2 if works == "never read" else 1)
+
+    run_virtual(main())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    documents=st.lists(st.sampled_from("ABCDEFG"), min_size=1, max_size=60),
+    lost=st.sets(st.sampled_from("ABCDEFG"), max_size=6),
+    streams=st.booleans(),
+    slots=st.sampled_from([1, 3, 1000]),
+    planned=st.sampled_from([0, 200]),
+)
+@example(documents=list("ABBBB"), lost={"B"}, streams=True, slots=1, planned=0)
+@example(documents=list("AABBBBCCCC"), lost={"B", "C"}, streams=True, slots=1, planned=0)
+def test_nor_where_some_beginnings_are_read_and_others_are_not(
+    documents, lost, streams, slots, planned
+):
+    made = [Row(n, name, False, "answered", 0.0, 0.0) for n, name in enumerate(documents)]
+
+    async def main() -> None:
+        course = Course(made, "always", streams=streams, slots=slots, planned=planned)
+        course.api.loses = lambda call: made[call.row].document in lost
+        await course.play(None)
+        assert course.api.writes <= 2 * len(set(documents))
 
     run_virtual(main())

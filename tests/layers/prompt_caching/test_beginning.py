@@ -21,7 +21,7 @@ def test_it_is_there_for_its_time_to_live_since_the_last_request_that_used_it(be
     assert not beginning.is_warm(10.0 + TTL_S - 4), "what is on its way may come too late"
     beginning.read(100.0)
     assert beginning.is_warm(100.0 + TTL_S - 6)
-    beginning.missed(200.0, trusted=True)
+    beginning.missed(200.0, once_more=True)
     assert beginning.is_warm(200.0 + TTL_S - 6), "who should have read it has written it"
 
 
@@ -46,29 +46,44 @@ def test_it_is_open_once_it_was_read(beginning):
     beginning.read(1.0)
     assert beginning.is_open(2.0)
     assert not beginning.is_open(1.0 + TTL_S)
-    beginning.missed(20.0, trusted=True)
+    beginning.missed(20.0, once_more=True)
     assert not beginning.is_open(21.0)
 
 
 def test_a_miss_that_left_before_the_last_reader_tells_nothing_new(beginning):
     beginning.read(30.0)
-    beginning.missed(20.0, trusted=True)
+    beginning.missed(20.0, once_more=True)
     assert beginning.is_open(31.0)
-    beginning.missed(40.0, trusted=True)
+    beginning.missed(40.0, once_more=True)
     assert not beginning.is_open(41.0)
 
 
 @pytest.mark.parametrize(
-    ("reads", "trusted", "misses"), [(0, False, 1), (0, True, 2), (2, True, 8)]
+    ("reads", "once_more", "misses"), [(0, False, 1), (0, True, 2), (2, True, 8)]
 )
-def test_it_is_given_up_after_so_many_misses(beginning, reads, trusted, misses):
+def test_it_is_given_up_after_so_many_misses(beginning, reads, once_more, misses):
     for _ in range(reads):
         beginning.read(0.0)
     for count in range(1, misses + 1):
         assert not beginning.stopped
-        beginning.missed(float(count), trusted=trusted)
+        beginning.missed(float(count), once_more=once_more)
     assert beginning.stopped
     assert beginning.is_free
+
+
+@pytest.mark.parametrize(("reads", "misses"), [(0, 1), (1, 1), (2, 2), (10, 10), (11, 10)])
+def test_one_that_is_kept_for_an_hour_is_given_up_once_its_writes_cost_more_than_reads_save(
+    reads, misses
+):
+    beginning = Beginning(3600.0)
+    for _ in range(reads):
+        beginning.read(0.0)
+    for count in range(1, misses + 1):
+        assert not beginning.stopped
+        beginning.missed(float(count), once_more=False)
+    assert beginning.stopped
+    # A write costs one token more than input, a read nine tenths less.
+    assert (misses - 1) * 1.0 <= reads * 0.9
 
 
 @pytest.mark.parametrize("use", ["read", "written"])

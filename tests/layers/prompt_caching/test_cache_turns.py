@@ -11,10 +11,11 @@ from claudebatch.layers.prompt_caching.answer_times import AnswerTimes
 from claudebatch.layers.prompt_caching.asked_turn import Asks, CacheTurn
 from claudebatch.layers.prompt_caching.beginning import Beginning
 from claudebatch.layers.prompt_caching.cache_turns import Turns
-from tests.layers.prompt_caching.rows import MARK, Bench, all_of, asks, block
+from tests.layers.prompt_caching.rows import DOCUMENT, MARK, Bench, all_of, asks, block
 from tests.support.caching_api import CachingApi
 from tests.support.virtual import virtual
 
+PIXEL = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
 RULES, PAPER = b"rules", b"paper"
 WRITTEN, READ = PromptTokens(5, written=1500), PromptTokens(5, read=1500)
 
@@ -114,3 +115,30 @@ def test_times_are_means_of_the_last_answers():
     times.ended(10.0)
     times.ended(18.0)
     assert times.most_at_rest(300.0) == pytest.approx(150 / 11)
+
+
+@virtual
+async def test_rows_with_images_of_their_own_and_rows_without_lead_for_themselves():
+    def call(row):
+        own = [] if row % 2 else [{"type": "image", "source": PIXEL}]
+        content = [block("A: " + DOCUMENT, MARK), *own, block(f"question {row}")]
+        return asks(row, messages=[{"role": "user", "content": content}])
+
+    api, bench = CachingApi(), Bench()
+    await all_of(bench.around(api), [call(row) for row in range(20)])
+    assert bench.events == []
+    assert api.writes == 2
+    assert sum(tokens.read > 3000 for tokens in api.usages) == 18
+
+
+@virtual
+async def test_more_tries_are_paid_for_by_beginnings_that_are_read():
+    api, bench = CachingApi(), Bench()
+    api.loses = lambda call: call.row >= 100
+    stack = bench.around(api)
+    await all_of(stack, [asks(row) for row in range(5)])
+    for number, writes in enumerate([3, 2, 2]):
+        before, first = api.writes, 100 * (number + 1)
+        await all_of(stack, [asks(first + row, f"{number}") for row in range(9)])
+        assert api.writes - before == writes
+    assert api.writes == 2 * 4, "twice those of a perfect run"
