@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,13 +26,13 @@ from claudebatch.core.events import DrainStarted, Emit, RowFinished
 from claudebatch.core.handler import Handler
 from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.core.resting import Resting
-from claudebatch.engine.refusal_watch import (
-    UNTRIED_WORKERS,
-    RefusalWatch,
-    RefusedRow,
-    is_refusal,
-)
+from claudebatch.engine.outage_suspects import RefusedRow
+from claudebatch.engine.refusal_watch import UNTRIED_WORKERS, RefusalWatch, is_refusal
 from claudebatch.engine.row_feed import RowFeed
+
+# A failure comes back at once. Were the next row sent in the same moment, hundreds
+# would meet an outage before the breaker opens: it waits for those that are under way.
+_SUSPECT_WAITS_S = 1.0
 
 Finish: TypeAlias = Callable[[Outcome], Awaitable[None]]
 """Writes an outcome down for good, soon; raises `StopRun` when that has become
@@ -122,11 +124,12 @@ class Engine:
         self._resting.count_slots = lambda lane: self._wanted.get(lane, workers)
         self._resting.count_left = lambda lane: self._working[lane] if lane in self._empty else None
         # Mutable: the reasons to stop that workers met; by lane, the wanted and the
-        # present number of workers; their tasks; and the lanes that
-        # have no more rows.
+        # present number of workers, and calls that are to be asked again; their tasks;
+        # and the lanes that have no more rows.
         self._ended = Ended()
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
+        self._second: dict[str, deque[Call]] = {lane: deque() for lane in self._feeds}
         self._tasks: set[asyncio.Task[None]] = set()
         self._widened = refusals is None or refusals.proven
         self._empty: set[str] = set()
@@ -139,6 +142,8 @@ class Engine:
             # Only those of now: `resize` and rows at rest add workers meanwhile.
             await asyncio.wait(self._tasks)
         if self._refusals is not None:
+            if not self._drain.started and (stop := self._refusals.nothing_left()) is not None:
+                self._note(stop)
             await self._fail_all(self._refusals.rest(stopped=self._drain.started))
         return self._ended
 
@@ -159,8 +164,7 @@ class Engine:
         """Let the lane of *feed*, which is through, go on with its rows; False where
         it cannot, now or in this pass.
         """
-        if self._refusals is not None:
-            await self._fail_all(self._refusals.ripe())
+        await self._judge()
         # Refused rows that are not judged yet have no result: they would be sent twice.
         # So would those that a cap stopped between two answers.
         held = self._refusals is not None and self._refusals.holds
@@ -220,13 +224,16 @@ class Engine:
         feed = self._feeds[lane]
         try:
             while not self._drain.started and self._working[lane] <= self._places(lane):
-                call = await feed.take()
+                second = self._second[lane]
+                call = second.popleft() if second else await feed.take()
+                if call is None and second:
+                    continue
                 if call is None:
                     if not self._drain.started:
                         self._empty.add(lane)
                     break
                 try:
-                    await self._one(call)
+                    await self._one(lane, call)
                 finally:
                     feed.over(call)
                 # Else it would stay in memory while this worker waits for another one.
@@ -244,13 +251,13 @@ class Engine:
             if self.is_through(lane):
                 self._through()
 
-    async def _one(self, call: Call) -> None:
+    async def _one(self, lane: str, call: Call) -> None:
         began = self._now()
         try:
             reply = await self._handler(call)
         except AttemptError as error:
             now = self._now()
-            await self._failed(RefusedRow(call, error, round((now - began) * 1000), now))
+            await self._failed(RefusedRow(call, error, round((now - began) * 1000), now, lane))
         except BudgetExhausted as error:
             # The row stays to be done. Later rows may be smaller, or cached and free.
             self._ended.over(error)
@@ -263,7 +270,7 @@ class Engine:
 
     async def _succeeded(self, call: Call, reply: Reply) -> None:
         await self._finish(Succeeded(call, reply))
-        await self._fail_all(self._refusals.ripe() if self._refusals else [])
+        await self._judge()
         saved = 0 if reply.source == "api" else self._value_of(call, reply)
         self._emit(
             RowFinished(
@@ -281,9 +288,25 @@ class Engine:
             await self._fail_all([row])
             return
         stop = self._refusals.refused(row)
-        await self._fail_all(self._refusals.ripe())
+        await self._judge()
         if stop is not None:
             raise stop
+        if self._refusals.suspects(row):
+            with suppress(Draining):
+                await self._drain.sleep(_SUSPECT_WAITS_S)
+
+    async def _judge(self) -> None:
+        """Fail the refused rows that are found to be at fault, and ask those again that
+        are not.
+        """
+        if self._refusals is None:
+            return
+        own = self._refusals.ripe()
+        for row in self._refusals.again():
+            self._second[row.lane].append(row.call)
+            self._empty.discard(row.lane)
+            self._fill(row.lane)
+        await self._fail_all(own)
 
     async def _fail_all(self, rows: Sequence[RefusedRow]) -> None:
         for row in rows:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Reply
@@ -27,6 +26,7 @@ from claudebatch.core.errors import (
     StopRun,
 )
 from claudebatch.core.handler import Handler
+from claudebatch.engine.outage_suspects import OutageSuspects, RefusedRow, is_fault_of_the_api
 
 FIRST_REFUSALS = 5
 """So many equal refusals and not one answer stop a run: fewer may be the first rows'
@@ -50,20 +50,9 @@ _NUMBERED = re.compile(r"\S*\d\S*")
 RefusalKind: TypeAlias = tuple[int | None, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedRow:
-    """A row that was refused, not yet written down."""
-
-    call: Call
-    error: AttemptError
-    latency_ms: int
-    at: float
-    """When the refusal came."""
-
-
 def kind_of(error: AttemptError) -> RefusalKind:
     """Equal for refusals that say the same of different rows."""
-    if _is_fault_of_the_api(error):
+    if is_fault_of_the_api(error):
         return error.status, error.type, ""
     words = _NUMBERED.sub("#", _QUOTED.sub('""', error.message))
     return error.status, error.type, words[:_LONGEST_WORDS]
@@ -74,11 +63,6 @@ def is_refusal(error: AttemptError) -> bool:
     if isinstance(error, Blocked):
         return True
     return error.status is not None and not error.retryable
-
-
-def _is_fault_of_the_api(error: AttemptError) -> bool:
-    """Whether an error that is not to be tried again may be an outage all the same."""
-    return error.status is not None and error.status >= 500
 
 
 class RefusalWatch:
@@ -99,16 +83,18 @@ class RefusalWatch:
         self._answered_now = False
         self._good_at = float("-inf")
         self._held: list[RefusedRow] = []
+        self._suspects = OutageSuspects()
         self._alike: Counter[RefusalKind] = Counter()
         self._blocked_alike: Counter[RefusalKind] = Counter()
         self._path_since: float | None = None
         self._path_faults: Counter[RefusalKind] = Counter()
         self._stopped_for: RefusalKind | None = None
 
-    def answered(self, began: float) -> None:
-        """An attempt that *began* then was answered."""
+    def answered(self, began: float, model: str) -> None:
+        """An attempt at *model* that *began* then was answered."""
         self.proven = self._answered_ever = self._answered_now = True
         self._good_at = max(self._good_at, began)
+        self._suspects.answered(began, model)
         self._alike.clear()
         self._path_faults.clear()
         self._path_since = None
@@ -139,6 +125,10 @@ class RefusalWatch:
         kind = kind_of(row.error)
         if kind == self._stopped_for:
             return None  # it came while the run stops for it: not charged to the row
+        if is_fault_of_the_api(row.error) and self._answered_ever and self._stop_after > 0:
+            # The breaker waits until it is over, or ends the run.
+            self._suspects.hold(row)
+            return self._stop_for(row, len(self._suspects)) if self._suspects.full else None
         # Equal prompts share one request and its error: one refusal, not many.
         shared = any(held.error is row.error for held in self._held)
         self._held.append(row)
@@ -147,11 +137,14 @@ class RefusalWatch:
         limit = self._limit(first)
         if not 0 < limit <= self._alike[kind] or self._stopped_for is not None:
             return None
-        self._stopped_for = kind
+        return self._stop_for(row, self._alike[kind], first=first)
+
+    def _stop_for(self, row: RefusedRow, count: int, *, first: bool = False) -> StopRun:
+        self._stopped_for = kind = kind_of(row.error)
         self._held = [
             held for held in self._held if held.at <= self._good_at or kind_of(held.error) != kind
         ]
-        return _stop(row.error, self._alike[kind], first=first)
+        return _stop(row.error, count, first=first)
 
     def _blocked(self, error: Blocked) -> StopRun | None:
         kind = kind_of(error)
@@ -166,10 +159,22 @@ class RefusalWatch:
     @property
     def holds(self) -> bool:
         """Whether any refused row is not judged yet."""
-        return bool(self._held)
+        return bool(self._held) or bool(self._suspects)
+
+    def suspects(self, row: RefusedRow) -> bool:
+        """Whether *row* may have met an outage, as far as is known."""
+        return any(held is row for held in self._suspects.held)
 
     def ripe(self) -> list[RefusedRow]:
         """The rows whose refusals turned out to be their own: each is returned once."""
+        suspects = self._suspects.own() if self._suspects else []
+        return [*self._ripe(), *suspects]
+
+    def again(self) -> list[RefusedRow]:
+        """The rows that an outage hit which is over: each is returned once."""
+        return self._suspects.again()
+
+    def _ripe(self) -> list[RefusedRow]:
         if not self._held:
             return []
         spare = 0 if self._stop_after == 0 else _MOST_HELD
@@ -179,13 +184,23 @@ class RefusalWatch:
             self._held = [row for row in self._held if row not in ripe]
         return ripe
 
+    def nothing_left(self) -> StopRun | None:
+        """Every row was asked; returns why the run is to stop, if it is: the last ones
+        met what may be an outage.
+        """
+        suspects = self._suspects.held
+        if not 0 < self._stop_after <= len(suspects):
+            return None
+        return self._stop_for(suspects[-1], len(suspects))
+
     def rest(self, *, stopped: bool = False) -> list[RefusedRow]:
         """At the end: those that are left, and that nothing was found against. Of a run
         that is *stopped*, an outage may have hit those that the API failed: they stay
         to be done.
         """
-        rest, self._held = self._held, []
-        return [row for row in rest if not (stopped and _is_fault_of_the_api(row.error))]
+        rest, self._held = [*self._held, *self._suspects.held], []
+        self._suspects = OutageSuspects()
+        return [row for row in rest if not (stopped and is_fault_of_the_api(row.error))]
 
     def _limit(self, first: bool) -> int:
         return min(FIRST_REFUSALS, self._stop_after) if first else self._stop_after
@@ -218,7 +233,7 @@ class WatchedClient:
         except AttemptError as error:
             self._news(self._watch.attempt_failed(error, self._now()))
             raise
-        self._watch.answered(began)
+        self._watch.answered(began, call.model)
         self._news(None)
         return reply
 
@@ -234,7 +249,7 @@ def _path_stop(error: AttemptError) -> StopRun:
 
 def _stop(error: AttemptError, count: int, *, first: bool) -> StopRun:
     which = f"the first {count}" if first else f"{count} rows in a row"
-    if _is_fault_of_the_api(error):
+    if is_fault_of_the_api(error):
         return ApiUnavailable(
             "E721",
             f"{which} failed the same way, not to be tried again, and are still pending: "

@@ -8,7 +8,7 @@ import pytest
 
 from claudebatch.core.errors import AttemptError, Blocked, ExitCode, NotServed, PathFault
 from claudebatch.engine.refusal_watch import RefusalWatch, RefusedRow, is_refusal, kind_of
-from tests.support.scripted import make_call
+from tests.support.scripted import HAIKU, SONNET, make_call
 
 
 def bad(words: str = "no such parameter", status: int = 400) -> AttemptError:
@@ -47,7 +47,7 @@ class Course:
 
     def answered(self, began: float | None = None) -> Course:
         self.at += 1
-        self.watch.answered(self.at if began is None else began)
+        self.watch.answered(self.at if began is None else began, HAIKU)
         return self
 
 
@@ -128,6 +128,49 @@ def test_five_failures_that_are_not_to_be_tried_again_are_an_outage():
     assert len(alone.answered().watch.ripe()) == 1
 
 
+DOWN = AttemptError("down", type="api_error", status=529, unavailable=True)
+
+
+def test_many_that_the_api_fails_after_answers_stop_nothing_and_are_asked_again_once():
+    course = Course(RefusalWatch()).answered().refused(*[DOWN] * 500)
+    assert course.stop is None and course.watch.ripe() == [] and course.watch.again() == []
+    course.answered()
+    assert course.watch.ripe() == []
+    again = course.watch.again()
+    assert len(again) == 500 and course.watch.again() == []
+    for row in again[:6]:
+        # They stand together in the file, and are the bad ones.
+        course.watch.refused(RefusedRow(row.call, another(DOWN), 1, course.at))
+    course.answered()
+    assert len(course.watch.ripe()) == 6 and course.watch.again() == []
+
+
+def test_four_that_the_api_fails_are_bad_rows():
+    course = Course(RefusalWatch()).answered().refused(*[DOWN] * 4).answered()
+    assert len(course.watch.ripe()) == 4 and course.watch.again() == []
+
+
+def test_another_model_that_answers_says_nothing_of_the_one_that_is_down():
+    course = Course(RefusalWatch()).answered().refused(*[DOWN] * 4)
+    course.watch.answered(course.at + 1, SONNET)
+    assert course.watch.ripe() == [] and len(course.answered().watch.ripe()) == 4
+
+
+def test_the_last_rows_of_a_file_that_the_api_fails_stay_to_be_done_if_they_are_many():
+    course = Course(RefusalWatch()).answered().refused(*[DOWN] * 19)
+    assert course.watch.nothing_left() is None
+    course.refused(DOWN)
+    stop = course.watch.nothing_left()
+    assert stop is not None and stop.id == "E721" and "20 rows in a row" in stop.message
+    assert course.watch.rest(stopped=True) == []
+
+
+def test_suspects_are_bounded():
+    course = Course(RefusalWatch()).answered().refused(*[DOWN] * 999)
+    assert course.stop is None
+    assert course.refused(DOWN).stop.id == "E721"
+
+
 def test_refusals_that_differ_are_the_rows_own_and_are_written_down_at_the_end():
     course = Course(RefusalWatch()).refused(*(bad(w) for w in ("a", "b", "c", "d", "e", "f")))
     assert course.stop is None
@@ -187,10 +230,10 @@ def test_five_path_faults_and_no_answer_stop_as_unavailable():
 
 def test_path_faults_of_a_run_that_was_answered_may_last_as_long_as_an_outage():
     watch = RefusalWatch(max_outage_s=60.0)
-    watch.answered(0.0)
+    watch.answered(0.0, HAIKU)
     assert [watch.attempt_failed(PORTAL, float(n)) for n in range(61)] == [None] * 61
     assert watch.attempt_failed(PORTAL, 61.0).exit_code == ExitCode.UNAVAILABLE
-    watch.answered(62.0)
+    watch.answered(62.0, HAIKU)
     assert watch.attempt_failed(PORTAL, 63.0) is None
 
 
