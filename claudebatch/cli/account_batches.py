@@ -23,6 +23,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, LockedError
 from claudebatch.core.reports import RunLine
 from claudebatch.core.reports.batch_report import BatchLine
+from claudebatch.storage.journal.batches import has_collected
 from claudebatch.storage.journal.replacement import JOURNAL
 from claudebatch.storage.ledger.known_batches import batch_lines
 from claudebatch.storage.ledger.run_index import RunRegister
@@ -274,9 +275,10 @@ def _why_kept(line: BatchLine) -> str:
         return "was made by no run of this machine"
     if line.state != "collected":
         return "is not collected: the same command of its run collects it"
-    # The results file may be anywhere, and it is no proof: the journal is.
-    journal = bool(line.folder) and (Path(line.folder) / JOURNAL).is_file()
-    return "" if journal else "has no journal here: its run was purged or moved"
+    # The results file may be anywhere, and it is no proof: the journal is, and not the
+    # ledger. Of a folder that came out of an old copy it knows more than is there.
+    kept = bool(line.folder) and has_collected(Path(line.folder) / JOURNAL, line.id)
+    return "" if kept else "has no journal with its answers here: its run was purged or moved"
 
 
 def _canceled(found: list[BatchLine]) -> Iterator[str]:

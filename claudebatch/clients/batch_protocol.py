@@ -69,6 +69,9 @@ async def all_pages(client: BatchClient, *, limit: int = 100) -> AsyncIterator[B
     """Every page of the list, newest first; each is asked for when it is wanted."""
     page = await client.page(limit=limit)
     yield page
-    while page.has_more and page.last_id is not None:
+    asked = set[str]()
+    # A gateway that does not know `after_id` shows the same page for ever.
+    while page.has_more and page.last_id is not None and page.last_id not in asked:
+        asked.add(page.last_id)
         page = await client.page(limit=limit, after_id=page.last_id)
         yield page

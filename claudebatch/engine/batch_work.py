@@ -5,6 +5,7 @@ of.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,12 @@ from claudebatch.engine.batches.parts import AccountQueue, BatchParts
 from claudebatch.engine.batches.request_kinds import Objection
 from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.earlier_answers import EarlierAnswers
+from claudebatch.engine.other_settings import IN_BATCHES
 from claudebatch.engine.pending import wanted_rows
 from claudebatch.engine.row_feed import InputSources
 from claudebatch.layers.prompt_caching.placed import Place
 from claudebatch.models.batch_limits import batch_tier
-from claudebatch.setup.stack import Money
+from claudebatch.setup.stack import Keys, Money
 from claudebatch.storage.journal.batches import open_batches
 from claudebatch.storage.journal.records import AttemptIntent
 from claudebatch.storage.journal.roads import set_roads
@@ -64,9 +66,10 @@ async def open_sender(
             share=stores.cache is not None,
         )
     )
-    sender = BatchSender(
-        batch_parts(context, stores, sources, answers, objection=objection, place=place, halt=halt)
+    parts = batch_parts(
+        context, stores, sources, answers, objection=objection, place=place, halt=halt
     )
+    sender = BatchSender(replace(parts, key=_key(context)))
     await sender.take_up()
     return sender
 
@@ -121,6 +124,12 @@ def batch_parts(
         rng=given.rng,
         emit=context.emit,
     )
+
+
+def _key(context: SessionContext) -> Callable[[Prompt, bytes], str] | None:
+    # Made anew for each row only where those in the index are of other settings.
+    otherwise = context.run.folder.meta(IN_BATCHES)
+    return Keys(context.dependencies.key_scope).of if otherwise else None
 
 
 def _prices(context: SessionContext) -> Money:

@@ -1,5 +1,6 @@
-"""Rows that were answered with other settings than those of this session: a model, a
-system prompt, `max_tokens`, rules. They keep their answers, and never without a word.
+"""Rows that were answered, or are in a batch, with other settings than those of this
+session: a model, a system prompt, `max_tokens`, rules. They keep their answers, and
+never without a word.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from claudebatch.storage.journal import IndexReport
 from claudebatch.storage.journal.queries import finished_rows
 from claudebatch.storage.run_folder import RunFolder
 
+IN_BATCHES = "in_batches_otherwise"
+"""The note of a run with rows in batches that were asked with other settings."""
+
 
 class OtherSettings:
     """What the run's folder knows of them, and what is said about it."""
@@ -27,7 +31,12 @@ class OtherSettings:
     @property
     def to_be_redone(self) -> bool:
         """Whether there are such rows, and they are to be asked again."""
-        return self._options.redo == "changed" and self._rows > 0
+        return self._options.redo == "changed" and self._rows + self.in_batches > 0
+
+    @property
+    def in_batches(self) -> int:
+        """How many were in batches when the input was looked at last."""
+        return int(self._folder.meta(IN_BATCHES) or 0)
 
     def same_keys(self, key_scope: str) -> bool:
         """Whether the index has the keys that equal requests have now."""
@@ -36,11 +45,14 @@ class OtherSettings:
     def note(self, report: IndexReport, key_scope: str, limit: int | None) -> None:
         """Keep what a new look at the input has found; raises like `require_news`."""
         self._folder.note(
-            asked_otherwise=report.asked_otherwise, keys_made_by=keys_made_by(key_scope)
+            asked_otherwise=report.asked_otherwise,
+            keys_made_by=keys_made_by(key_scope),
+            **{IN_BATCHES: report.in_batches_otherwise},
         )
         if not (report.changed or report.removed):
             self.require_news(limit)
-        if not report.asked_otherwise or self._folder.meta("request") is None:
+        kept = report.asked_otherwise or report.in_batches_otherwise
+        if not kept or self._folder.meta("request") is None:
             self._folder.note(request=self._settings)
 
     def require_news(self, limit: int | None) -> None:
@@ -65,12 +77,14 @@ class OtherSettings:
 
     def report(self, emit: Emit) -> None:
         """Say so, in every session."""
-        if self._rows:
-            rows = counted(self._rows, "row was", "rows were")
+        if asked := self._rows + self.in_batches:
+            rows = counted(asked, "row was", "rows were")
+            # Of a batch the answers may be there by now, or not.
+            done = "asked" if self.in_batches else "answered"
             emit(
                 Notice(
                     "W038",
-                    f"{rows} answered with a different {self._difference} and kept: -o FILE asks "
+                    f"{rows} {done} with a different {self._difference} and kept: -o FILE asks "
                     f"all into another file, --redo changed asks these again",
                 )
             )

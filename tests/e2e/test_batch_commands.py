@@ -5,6 +5,7 @@ deleted, and nothing of others is touched by mistake.
 from __future__ import annotations
 
 import json
+import shutil
 from decimal import Decimal
 from typing import Any
 
@@ -196,6 +197,26 @@ def test_only_what_is_on_disk_is_deleted(world: World, batches: Any) -> None:
     assert (left["state"], left["status"]) == ("collected", None)
     shown = world.claudebatch("batches", "show", line["id"])
     assert (shown.code, "collected" in shown.out) == (0, True)
+
+
+def test_of_a_folder_that_came_out_of_an_old_copy_nothing_is_deleted(
+    world: World, batches: Any
+) -> None:
+    batches(3000)
+    world.write("in.jsonl", prompts(5))
+    world.claudebatch(*BATCH, "--detach")
+    (line,) = listed(world)
+    folder, copy = world.path("out.jsonl.claudebatch"), world.path("copy")
+    shutil.copytree(folder, copy)
+    assert world.claudebatch(*BATCH).code == 0
+    shutil.rmtree(folder)
+    copy.rename(folder)
+    done = world.claudebatch("batches", "delete", line["id"])
+    assert (done.code, "E773" in done.err) == (2, True), "the answers are not there"
+    # The same command collects them, and then it goes.
+    assert world.claudebatch(*BATCH).code == 0
+    assert len(world.results()) == 5
+    assert world.claudebatch("batches", "delete", line["id"]).code == 0
 
 
 def test_what_nobody_knows_is_said(world: World, batches: Any) -> None:

@@ -8,7 +8,7 @@ yet sent is undone after a crash, and money that is held for nothing is given ba
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,9 +78,9 @@ class BatchBuilder:
         self.kinds = KindCheck(parts.objection)
         """What the API refuses of the rows."""
 
-    async def build(self, room: int, place: BatchPlace) -> BuiltBatch | None:
-        """The next batch of at most *room* requests, to be made at *place*; None where
-        none fits under the cap now.
+    async def build(self, room: int, where: Callable[[], BatchPlace]) -> BuiltBatch | None:
+        """The next batch of at most *room* requests, to be made at the place that
+        *where* tells; None where none fits under the cap now.
         """
         parts, journal = self._parts, self._parts.journal
         nonce = new_nonce(parts.rng)
@@ -105,22 +105,19 @@ class BatchBuilder:
             await journal.read(lambda c: note_over(c, batch, BatchState.NOT_MADE))
             await self._holds.end(batch)
             return None
+        # By one clock at one moment: it may be set at any other, and a batch of ours be
+        # too old to be ours.
+        now_ms, place = parts.wall_ms(), where()
         await journal.read(lambda c: note_place(c, batch, place))
+        requests, worst = draft.requests, draft.worst
         soon = BatchRow(
-            batch,
-            nonce,
-            BatchState.READY,
-            requests=draft.requests,
-            worst=draft.worst,
-            intent_ms=parts.wall_ms(),
+            batch, nonce, BatchState.READY, requests=requests, worst=worst, intent_ms=now_ms
         )
         # Not between the last commit and the create: a process that dies there leaves
         # a batch that has to be looked for.
         await journal.read(lambda _: parts.remember(soon, place.address))
         row = await journal.read(
-            lambda c: note_ready(
-                c, batch, requests=draft.requests, worst=draft.worst, now_ms=parts.wall_ms()
-            )
+            lambda c: note_ready(c, batch, requests=requests, worst=worst, now_ms=now_ms)
         )
         return BuiltBatch(row, path, draft.betas or (), place)
 

@@ -45,6 +45,7 @@ from claudebatch.storage.journal.records import (
     utc_day,
 )
 from claudebatch.storage.journal.roads import go_live, lead_no_more
+from claudebatch.storage.journal.row_index import asked_as
 
 _GROUP = 500
 # So many must lack a row before it is believed to be missing.
@@ -95,6 +96,9 @@ class BatchCollector:
         try:
             async with aclosing(client.results(batch.id)) as results:
                 async for result in results:
+                    # A line that cannot be read tells nothing, of whose it is neither.
+                    if not result.custom_id:
+                        continue
                     if not proved:
                         await self._prove(row, result)
                         proved = True
@@ -229,11 +233,31 @@ class BatchCollector:
         await self._parts.journal.flush()
         keys = [member.key for member in here if member.key]
         await self._parts.journal.read(partial(lead_no_more, keys=keys))
+        await self._ask_as_now(here, outcomes, step)
         if step.live:
             self.gone_live += len(step.live)
             await self._parts.journal.read(partial(go_live, rows=step.live))
         if step.kept and self._parts.cache is not None:
             await self._parts.cache.put_many(step.kept)
+
+    async def _ask_as_now(
+        self, here: Sequence[BatchMember], outcomes: Sequence[BatchOutcome], step: _Step
+    ) -> None:
+        """Rows that are to be asked again are asked with the settings of this session,
+        which are others: their keys in the index must be those.
+        """
+        make_key, again = self._parts.key, set(step.live)
+        if make_key is None:
+            return
+        found: list[tuple[str, str, bytes, int]] = []
+        for member, outcome in zip(here, outcomes, strict=True):
+            if outcome.reply is not None and member.intent.row not in again:
+                continue
+            call = self._parts.rows.call(member.ref, self._parts.rows.line(member.ref))
+            if call is not None:
+                key = bytes.fromhex(make_key(call.prompt, call.body))
+                found.append((call.model, call.route.rule, key, call.row))
+        await self._parts.journal.read(partial(asked_as, rows=found))
 
     async def _finish(
         self,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient, all_pages
 from claudebatch.clients.batch_records import Batch
 from claudebatch.core.errors import BatchNotFound
-from claudebatch.engine.batches.orphans import candidates, given_up, too_old
+from claudebatch.engine.batches.orphans import KEPT_S, candidates, given_up, too_old
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.storage.journal.batch_places import BatchPlace
 from claudebatch.storage.journal.batches import BatchRow, foreign_batches
@@ -21,10 +21,12 @@ class OrphanFinder:
         self._parts = parts
         # Mutable, by batch: since when it is looked for, on the clock that stands still
         # while the machine sleeps; and those that a candidate of another one may be.
-        # And what the last list has shown.
+        # And what the last list has shown, and by how much its server's clock was ahead
+        # of ours.
         self._since: dict[int, float] = {}
         self._may_be: set[int] = set()
         self._last: list[Batch] = []
+        self._ahead_s = 0.0
 
     async def look(
         self,
@@ -98,6 +100,12 @@ class OrphanFinder:
                 return True
         return False
 
+    def is_too_old(self, intent: BatchRow, place: BatchPlace | None) -> bool:
+        """Whether what *intent* may have made has no results any more."""
+        # By the server's clock at both ends: ours may be a month ahead.
+        made_s = intent.intent_ms / 1000 + _skew_s(place, self._ahead_s)
+        return self._parts.wall_ms() / 1000 + self._ahead_s > made_s + KEPT_S
+
     def begin_anew(self, row: BatchRow) -> None:
         """The candidate of *row* was none: lists have all their time again."""
         self._since.pop(row.batch, None)
@@ -109,12 +117,13 @@ class OrphanFinder:
         by.
         """
         listed: list[Batch] = []
-        skew_s = 0.0
+        skew_s = self._ahead_s
         skews: dict[int, float] = {}
         async for page in all_pages(client, limit=MOST_LISTED):
             # `created_at` is the server's time, the intent is of ours.
             if page.server_time is not None:
                 skew_s = page.server_time.timestamp() - self._parts.wall_ms() / 1000
+                self._ahead_s = skew_s
             skews = {row.batch: _skew_s(places.get(row.batch), skew_s) for row in rows}
             listed += page.batches
             if page.batches and all(

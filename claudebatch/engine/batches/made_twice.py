@@ -23,13 +23,14 @@ from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
 from claudebatch.engine.batches.attach import ATTACHED
 from claudebatch.engine.batches.custom_ids import parse_custom_id
-from claudebatch.engine.batches.orphans import candidates, too_old
+from claudebatch.engine.batches.orphans import KEPT_S
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.storage.journal.batches import (
     BatchRow,
     collected_since,
     foreign_batches,
     note_foreign,
+    of_nonce,
     own_batches,
 )
 from claudebatch.storage.journal.records import (
@@ -44,9 +45,9 @@ from claudebatch.storage.journal.sent_twice import booked, intents_of
 
 SENT_TWICE = "sent twice"
 """The error of such an attempt."""
-_KEPT_MS = 29 * 86_400_000
-# A create is answered within minutes, or sent again by whatever lost patience.
-_AFTER_MS = 15 * 60_000
+# A create is answered within minutes, or sent again by whatever lost patience. Of the
+# two, either may be the one that is known.
+_APART_MS = 15 * 60_000
 _GROUP = 500
 
 
@@ -60,65 +61,76 @@ class SecondBatches:
         """Book those of all collected batches of the run that have ended by now. What
         fails is left to the next session.
         """
-        since_ms = self._parts.wall_ms() - _KEPT_MS
+        since_ms = self._parts.wall_ms() - round(KEPT_S * 1000)
         found = await self._parts.journal.read(partial(collected_since, created_ms=since_ms))
         # A batch of others has no nonce to be known by.
         rows = [row for row in found if row.nonce != ATTACHED]
         if not rows or self._parts.simulated:
             return
         try:
-            for row, batch in await self._found(client, rows):
-                await self.book(client, row, batch)
+            for batch in await self._found(client, rows):
+                await self.book(client, batch)
         except AttemptError:
             return
 
-    async def book(self, client: BatchClient, row: BatchRow, batch: Batch) -> bool:
-        """Book what *batch* cost, if it is a second one of *row*; then its id is not
-        looked at again. Raises what the client raises.
+    async def book(self, client: BatchClient, batch: Batch) -> bool:
+        """Book what *batch* cost, if its results bear the nonce of a batch of this run;
+        then, or if it is another's, its id is not looked at again. Raises what the
+        client raises.
         """
+        first: BatchRow | None = None
         total, rows, group = 0, 0, list[BatchResult]()
         async with aclosing(client.results(batch.id)) as results:
             async for result in results:
                 parsed = parse_custom_id(result.custom_id)
-                if parsed is None or parsed.nonce != row.nonce:
-                    # Another program's: its first line says so.
-                    await self._parts.journal.read(partial(note_foreign, id=batch.id))
-                    return False
+                if first is None and result.custom_id:
+                    first = await self._of_nonce("" if parsed is None else parsed.nonce)
+                    if first is None:
+                        # Another program's: its first line says so.
+                        await self._parts.journal.read(partial(note_foreign, id=batch.id))
+                        return False
+                # A line that cannot be read tells nothing, of whose it is neither.
+                if first is None or parsed is None or parsed.nonce != first.nonce:
+                    continue
                 group.append(result)
                 if len(group) >= _GROUP:
-                    total, rows = total + await self._write(row, batch, group), rows + len(group)
-                    group = []
-        total, rows = total + await self._write(row, batch, group), rows + len(group)
+                    total += await self._write(first, batch, group)
+                    rows, group = rows + len(group), []
+        if first is None:
+            return False
+        total, rows = total + await self._write(first, batch, group), rows + len(group)
+        if rows < batch.counts.total:
+            # Cut on the way: the next session books the rest.
+            return True
         await self._parts.journal.read(partial(note_foreign, id=batch.id))
         self._parts.emit(
             Notice(
                 "W121",
-                f"batch {row.batch} was made twice, by something on the way to the API: {batch.id} "
-                f"has its {counted(rows, 'row')} again and cost ${usd_text(total)} besides",
+                f"batch {first.batch} was made twice, by something on the way to the API: "
+                f"{batch.id} has its {counted(rows, 'row')} again and cost ${usd_text(total)} "
+                f"besides",
             )
         )
         return True
 
-    async def _found(
-        self, client: BatchClient, rows: Sequence[BatchRow]
-    ) -> list[tuple[BatchRow, Batch]]:
-        oldest = min(rows, key=lambda row: row.intent_ms)
-        listed, skew_s = list[Batch](), 0.0
+    async def _of_nonce(self, nonce: str) -> BatchRow | None:
+        return await self._parts.journal.read(partial(of_nonce, nonce=nonce))
+
+    async def _found(self, client: BatchClient, rows: Sequence[BatchRow]) -> list[Batch]:
+        # By the server's moments alone: our clock may have been set since.
+        earliest_ms = min(row.created_ms or 0 for row in rows) - _APART_MS
+        listed = list[Batch]()
         async for page in all_pages(client, limit=MOST_LISTED):
-            if page.server_time is not None:
-                skew_s = page.server_time.timestamp() - self._parts.wall_ms() / 1000
             listed += page.batches
-            if page.batches and too_old(oldest, page.batches[-1], skew_s=skew_s):
+            if page.batches and _ms(page.batches[-1]) < earliest_ms:
                 break
         known = await self._parts.journal.read(foreign_batches)
         known |= await self._parts.journal.read(own_batches)
         known |= self._parts.known_elsewhere()
         return [
-            (row, batch)
-            for row in rows
-            for batch in candidates(row, listed, taken=known, skew_s=skew_s)
-            # Later ones are of others, or of another batch of this run.
-            if batch.ended and _near(row, batch)
+            batch
+            for batch in listed
+            if batch.ended and batch.id not in known and any(_alike(row, batch) for row in rows)
         ]
 
     async def _write(self, row: BatchRow, batch: Batch, group: Sequence[BatchResult]) -> Pico:
@@ -191,7 +203,10 @@ class SecondBatches:
         )
 
 
-def _near(row: BatchRow, batch: Batch) -> bool:
-    if row.created_ms is None:
-        return False
-    return batch.created_at.timestamp() * 1000 <= row.created_ms + _AFTER_MS
+def _ms(batch: Batch) -> float:
+    return batch.created_at.timestamp() * 1000
+
+
+def _alike(row: BatchRow, batch: Batch) -> bool:
+    apart_ms = abs(_ms(batch) - (row.created_ms or 0))
+    return batch.counts.total == row.requests and apart_ms <= _APART_MS

@@ -16,6 +16,8 @@ from claudebatch.storage.journal.batches import BatchRow
 # compared by the `date` of an answer, which has whole seconds.
 LAG_S = 180.0
 _SKEW_S = 120.0
+KEPT_S = 29 * 86_400.0
+"""So long from its making the API keeps the results of a batch."""
 
 
 def ms(moment: datetime | None) -> int | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from claudebatch.clients.batch_protocol import BatchClient
-from claudebatch.core.domain import Call, Pico, Reply
+from claudebatch.core.domain import Call, Pico, Prompt, Reply
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit
@@ -107,6 +107,10 @@ class BatchParts:
     wall: Callable[[], datetime]
     rng: random.Random
     emit: Emit
+    key: Callable[[Prompt, bytes], str] | None = None
+    """The key of a request as the response cache has it; None: the index has it for
+    each row, as it was asked.
+    """
 
     def wall_ms(self) -> int:
         """Unix milliseconds."""

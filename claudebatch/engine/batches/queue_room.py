@@ -34,8 +34,8 @@ class QueueRoom:
         self._looked = float("-inf")
         self.others = 0
         """Requests that others have in it, as far as is known."""
-        self.skew_ms: int | None = None
-        """By how much the server's clock is ahead of ours; None: not known."""
+        # And how far its clock was ahead of the one of ours that nobody sets.
+        self._server_ahead_ms: float | None = None
         self.seen: Sequence[str] | None = None
         """Some of the ids that the last list showed; None: there was none."""
 
@@ -60,6 +60,16 @@ class QueueRoom:
             return room
         return min(room, self._parts.queue.most - queued - self.others)
 
+    @property
+    def skew_ms(self) -> int | None:
+        """By how much the server's clock is ahead of ours now; None: not known."""
+        if self._server_ahead_ms is None:
+            return None
+        # Ours may have been set since the list was read. After a sleep this is too
+        # little: then older batches are looked at as well, and none is overlooked.
+        server_ms = self._server_ahead_ms + self._parts.now() * 1000
+        return round(server_ms - self._parts.wall_ms())
+
     def made(self, id: str) -> None:
         """The account has a new batch: that of this answer to a create."""
         self.seen = (id, *(self.seen or ()))[:_SOME]
@@ -73,7 +83,7 @@ class QueueRoom:
                 pages += 1
                 if page.server_time is not None:
                     server_ms = page.server_time.timestamp() * 1000
-                    self.skew_ms = round(server_ms - self._parts.wall_ms())
+                    self._server_ahead_ms = server_ms - self._parts.now() * 1000
                 for batch in page.batches:
                     listed[batch.id] = 0 if batch.ended else batch.counts.processing
                 if not page.batches or page.batches[-1].created_at < earliest:

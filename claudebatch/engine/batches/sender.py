@@ -35,7 +35,7 @@ from claudebatch.engine.batches.doubts import NothingProved, NotOurs, ResultsInc
 from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.made_twice import SecondBatches
-from claudebatch.engine.batches.orphans import ms
+from claudebatch.engine.batches.orphans import KEPT_S, ms
 from claudebatch.engine.batches.outages import AskedBatches, BatchOutage
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
@@ -62,7 +62,6 @@ _STEP_S = 5.0
 # So long what does not fit under the cap waits for what others hold: live rows of this
 # run, other runs.
 _SHORT_S = 5.0
-_KEPT_MS = 29 * 86_400_000
 
 
 class BatchSender:
@@ -141,7 +140,8 @@ class BatchSender:
 
     async def _leave_alone(self, row: BatchRow, place: BatchPlace) -> None:
         """*row* is at another address: here it would be looked for in vain."""
-        if row.created_ms is not None and self._parts.wall_ms() > row.created_ms + _KEPT_MS:
+        made_ms = row.created_ms
+        if made_ms is not None and self._parts.wall_ms() > made_ms + KEPT_S * 1000:
             await self._lost(row, "the API keeps results for 29 days")
             return
         self._parts.emit(
@@ -284,9 +284,13 @@ class BatchSender:
 
     def _canceling(self, row: BatchRow, batch: Batch | None) -> None:
         now = self._parts.now()
+        if batch is None:
+            # Not anew: of one that nobody knows any more that would never be believed.
+            self._polls[row.batch].at_once(now)
+            return
         # Anew: it may end within seconds, however long it has been asked about.
         polls = self._polls[row.batch] = self._new_polls(now)
-        if batch is None or batch.ended:
+        if batch.ended:
             polls.at_once(now)
         else:
             self._tell(row, "canceling")
@@ -331,8 +335,7 @@ class BatchSender:
             return None
         self._crowded = False
         self._holds.short = False
-        here = BatchPlace(self._parts.address, skew_ms=self._queue.skew_ms, seen=self._queue.seen)
-        built = await self._builder.build(room, here)
+        built = await self._builder.build(room, self._here)
         self._try_again = self._parts.now() + _SHORT_S
         self._tell_live(self._builder)
         if built is None:
@@ -341,6 +344,10 @@ class BatchSender:
         self._made_here.add(built.row.batch)
         self._places[built.row.batch] = built.place
         return ToMake(built, self._parts.now())
+
+    def _here(self) -> BatchPlace:
+        queue = self._queue
+        return BatchPlace(self._parts.address, skew_ms=queue.skew_ms, seen=queue.seen)
 
     def _wait_for_room(self) -> None:
         if self._queue.others and not self._crowded:
@@ -527,7 +534,7 @@ class BatchSender:
                 return
         if here:
             await self._never_made(row)
-        elif self._parts.wall_ms() > row.intent_ms + _KEPT_MS:
+        elif self._orphans.is_too_old(row, self._places.get(row.batch)):
             await self._lost(row, "the API keeps results for 29 days")
         else:
             await self._set_aside(row, Doubt.PERHAPS_ELSEWHERE)
@@ -545,23 +552,24 @@ class BatchSender:
 
     async def _not_known(self, row: BatchRow) -> None:
         """The API has not known *row* for long, or this key's workspace has not."""
-        if self._parts.wall_ms() > (row.created_ms or 0) + _KEPT_MS:
+        listed = None
+        with suppress(AttemptError):
+            listed = await self._connected().page(limit=MOST_LISTED)
+        # By the server's clock where it tells: ours may be a month ahead.
+        now = (listed and listed.server_time) or self._parts.wall()
+        now_ms = now.timestamp() * 1000
+        if now_ms > (row.created_ms or 0) + KEPT_S * 1000:
             await self._lost(row, "the API does not know it any more")
             return
-        try:
-            listed = await self._connected().page(limit=MOST_LISTED)
-        except AttemptError:
+        if listed is None:
             return
         own = await self._parts.journal.read(own_batches)
         seen = {batch.id for batch in listed.batches}
         if not seen & (own | self._parts.known_elsewhere()):
             await self._set_aside(row, Doubt.NOT_SHOWN)
-        elif row.id not in seen and self._expired(row):
+        elif row.id not in seen and row.expires_ms is not None and now_ms > row.expires_ms:
             # It was deleted: of the same workspace, others are there.
             await self._lost(row, "the API does not know it any more")
-
-    def _expired(self, row: BatchRow) -> bool:
-        return row.expires_ms is not None and self._parts.wall_ms() > row.expires_ms
 
     async def _collect(self, row: BatchRow, batch: Batch) -> None:
         self._tell(row, "ended")
@@ -586,10 +594,9 @@ class BatchSender:
     async def _let_go(self, row: BatchRow, batch: Batch, nonce: str | None) -> None:
         """*batch*, the candidate of *row*, bears another *nonce*."""
         self._tell(row, "not ours")
-        first = await self._parts.journal.read(partial(of_nonce, nonce=nonce or ""))
-        if first is not None:
+        if await self._parts.journal.read(partial(of_nonce, nonce=nonce or "")) is not None:
             # Of one that is known: its results would be forgotten as another's.
-            await self._second.book(self._connected(), first, batch)
+            await self._second.book(self._connected(), batch)
         owner = next((one for one in self._open.values() if one.nonce == nonce), None)
         known = owner is not None and owner.proved
         # One of our own must be found again by whose it is.

@@ -60,8 +60,8 @@ def _told(doubt: Doubt, rows: str, id: str) -> StopRun:
     if doubt is Doubt.PERHAPS_ELSEWHERE:
         return ApiUnavailable(
             "E784",
-            f"{rows} perhaps in a batch whose making was not answered, and this key does not show "
-            f"the batches that were there then: it may be in another workspace",
+            f"{rows} perhaps in a batch whose making was not answered, and the API's list for this "
+            f"key has none of the batches that were there then: it may be in another workspace",
             fix=_FIX,
         )
     return ApiUnavailable(

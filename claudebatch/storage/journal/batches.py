@@ -200,6 +200,19 @@ def nonce_of(journal: Path, batch: int) -> str | None:
     return None if found is None else str(found[0])
 
 
+def has_collected(journal: Path, id: str) -> bool:
+    """Whether the journal of a run has all answers of the batch *id*."""
+    if not journal.is_file():
+        return False
+    query = "SELECT 1 FROM batches WHERE id = ? AND state = ?"
+    try:
+        uri = f"{journal.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as opened:
+            return opened.execute(query, (id, BatchState.COLLECTED)).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
 def note_over(
     journal: sqlite3.Connection, batch: int, state: BatchState, ended_ms: int | None = None
 ) -> None:

@@ -32,21 +32,25 @@ _LAST = 2**62
 _MODEL_DIFFERS = "r.model <> s.model"
 # Rows of an older index, or of one without keys, have none: nobody knows.
 _KEY_DIFFERS = "r.key <> s.key AND r.key <> x'' AND s.key <> x''"
-# Answered as another request than the line would be sent as now.
+# Answered as another request than the line would be sent as now; or in a batch as one,
+# which will bring its answer.
 _OTHERWISE = (
-    "SELECT r.row FROM rows r JOIN scan s ON s.id = r.id AND s.digest = r.digest WHERE {differs}"
-    " AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND {kept})"
+    "SELECT r.row, {answered} FROM rows r JOIN scan s ON s.id = r.id AND s.digest = r.digest"
+    " WHERE {differs} AND {which}"
 )
+_ANSWERED = "EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND {kept})"
+_IN_BATCH = "r.row IN (SELECT a.row FROM attempts a WHERE a.batch > 0 AND a.state = 6)"
 # Answers that are cut off are none where they are asked for again.
 _KEPT = {False: "x.ok", True: "x.ok NOT IN (0, 2)"}
 
 
 class _Differences(NamedTuple):
-    """The fields of a report that count answered rows."""
+    """The fields of a report that count rows which were asked before."""
 
     changed: int = 0
     removed: int = 0
     asked_otherwise: int = 0
+    in_batches_otherwise: int = 0
     asked_again: int = 0
 
 
@@ -99,6 +103,13 @@ def index_rows(
         requests=drawn.requests,
         unknown_ids=drawn.unknown_ids,
     )
+
+
+def asked_as(connection: sqlite3.Connection, rows: Iterable[tuple[str, str, bytes, int]]) -> None:
+    """What came back without an answer is asked next as (model, rule, key, row) says,
+    not as it was.
+    """
+    connection.executemany("UPDATE rows SET model = ?, rule = ?, key = ? WHERE row = ?", rows)
 
 
 def _push_behind(connection: sqlite3.Connection, end: int) -> int:
@@ -174,11 +185,11 @@ def _differences(
     a row was answered as another request; *redo* sets such rows aside.
     """
     changed, removed = _compare(connection, end)
-    query = _OTHERWISE.format(differs=differs, kept=_KEPT[retry_cut])
-    found = _find_otherwise(connection, query)
+    answered, in_batches = _find_otherwise(connection, differs, _KEPT[retry_cut])
     if redo:
-        return _Differences(changed, removed, asked_again=_set_aside(connection))
-    return _Differences(changed, removed, asked_otherwise=found)
+        again = _set_aside(connection)
+        return _Differences(changed, removed, in_batches_otherwise=in_batches, asked_again=again)
+    return _Differences(changed, removed, answered, in_batches)
 
 
 def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
@@ -198,13 +209,25 @@ def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
     return changed, removed
 
 
-def _find_otherwise(connection: sqlite3.Connection, query: str) -> int:
+def _find_otherwise(connection: sqlite3.Connection, differs: str, kept: str) -> tuple[int, int]:
+    """Note the rows that were asked as another request; returns how many have answers,
+    and how many are in batches.
+    """
     # Only a second look needs it, and an index of random ids takes a tenth of the first
     # look's time.
     connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
-    connection.execute("CREATE TEMP TABLE otherwise (row INTEGER PRIMARY KEY)")
-    found: int = connection.execute(f"INSERT INTO otherwise {query}").rowcount
-    return found
+    connection.execute(
+        "CREATE TEMP TABLE otherwise (row INTEGER PRIMARY KEY, answered INTEGER NOT NULL)"
+    )
+    which = _ANSWERED.format(kept=kept), _IN_BATCH
+    answered, in_batches = (
+        connection.execute(
+            "INSERT OR IGNORE INTO otherwise "
+            + _OTHERWISE.format(answered=int(place == 0), differs=differs, which=condition)
+        ).rowcount
+        for place, condition in enumerate(which)
+    )
+    return answered, in_batches
 
 
 def _set_aside(connection: sqlite3.Connection) -> int:
@@ -213,9 +236,9 @@ def _set_aside(connection: sqlite3.Connection) -> int:
     """
     count: int = connection.execute(
         "UPDATE rows SET live = 0, digest = digest || CAST('/' || row AS BLOB)"
-        " WHERE row IN (SELECT row FROM otherwise)"
+        " WHERE row IN (SELECT row FROM otherwise WHERE answered)"
     ).rowcount
-    connection.execute("DELETE FROM otherwise")
+    connection.execute("DELETE FROM otherwise WHERE answered")
     return count
 
 
@@ -228,7 +251,8 @@ def _merge(connection: sqlite3.Connection, end: int) -> None:
         (end,),
     )
     # A row that only moved gets its new place and route, and keeps its answers; one
-    # that was answered as another request keeps what it was asked as.
+    # that was asked as another request keeps what it was asked as: the answer that a
+    # batch brings would be filed under the key of a request that nobody has sent.
     asked = ("model", "rule", "key")
     moved = [name for name in ("position", *_COLUMNS.split(", ")) if name not in ("id", *asked)]
     for names, which in ((moved, ""), (asked, " AND row NOT IN (SELECT row FROM otherwise)")):

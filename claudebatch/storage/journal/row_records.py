@@ -125,8 +125,12 @@ class IndexReport:
     """Rows that were answered as another request (a model, a system prompt, ...) than
     they would be sent as now; they keep their answers.
     """
+    in_batches_otherwise: int = 0
+    """Rows that are in message batches as another request, and without an answer yet;
+    they stay as they are.
+    """
     asked_again: int = 0
-    """Such rows that run again because that was asked for."""
+    """Answered ones that run again because that was asked for."""
     drawn_from: int = 0
     """Rows that a sample was drawn from."""
     requests: int = 0

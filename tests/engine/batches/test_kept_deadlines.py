@@ -292,7 +292,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         "drain": Drain(),
         "now": now,
         "wall": lambda: EPOCH + timedelta(seconds=outside()),
-        "rng": random.Random(7),
+        "rng": random.Random(round(outside())),
         "emit": events.append,
     }
     # Whatever else batches are made of is no matter of a deadline.

@@ -43,6 +43,22 @@ def test_with_another_key_nothing_is_given_up_and_the_right_one_collects(tmp_pat
     check(case, right_key)
 
 
+def test_with_another_key_and_past_the_deadline_it_has_an_end_as_well(tmp_path: Path) -> None:
+    """A cancel that fails, again and again, is no news of a batch."""
+    account = TimedBatches((2 * DAY,))
+    case, notes = Case(2 * HOUR, 1.0, account, stop_after=MINUTE), dict[str, Any]()
+
+    async def sessions() -> tuple[Lived, float]:
+        await live(case, tmp_path, notes=notes)
+        account.hidden, began = {"msgbatch_0"}, now()
+        later = replace(case, stop_after=None, asleep=(began, 3 * HOUR))
+        return await live(later, tmp_path, notes=notes), now() - began
+
+    lived, took_s = run_virtual(sessions())
+    assert lived.stop is not None
+    assert (lived.stop.id, lived.live, took_s < HOUR) == ("E783", 0, True)
+
+
 def test_one_that_was_deleted_among_others_is_lost(tmp_path: Path) -> None:
     account = TimedBatches((MINUTE, 2 * DAY))
     case = Case(90 * HOUR, 1.0, account, max_requests=15, stop_after=HOUR)
