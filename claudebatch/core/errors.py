@@ -291,6 +291,10 @@ class ApiUnavailable(StopRun):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class PoolUnavailable(ApiUnavailable):
+    """One pool is, while others serve: their rows go on."""
+
+
 class SpendStopped(StopRun):
     """Spend has left its usual level, and the user wants the run to stop then."""
 

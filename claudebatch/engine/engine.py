@@ -19,6 +19,7 @@ from claudebatch.core.errors import (
     BudgetExhausted,
     ClaudebatchError,
     Draining,
+    PoolUnavailable,
     ReaderLeft,
     StopRun,
 )
@@ -125,7 +126,7 @@ class Engine:
         self._resting.count_left = lambda lane: self._working[lane] if lane in self._empty else None
         # Mutable: the reasons to stop that workers met; by lane, the wanted and the
         # present number of workers, and calls that are to be asked again; their tasks;
-        # and the lanes that have no more rows.
+        # the lanes that have no more rows, and those whose pool serves nobody.
         self._ended = Ended()
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
@@ -133,6 +134,7 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._widened = refusals is None or refusals.proven
         self._empty: set[str] = set()
+        self._given_up: set[str] = set()
 
     async def run(self) -> Ended:
         """Work until every lane is empty or the run is stopped."""
@@ -187,11 +189,15 @@ class Engine:
 
     def _fill(self, lane: str) -> None:
         loop = asyncio.get_running_loop()
-        while lane not in self._empty and self._working[lane] < self._places(lane):
+        wanted = lane not in self._empty | self._given_up
+        while wanted and self._working[lane] < self._places(lane):
             self._working[lane] += 1
             task = loop.create_task(self._work(lane))
             self._tasks.add(task)
             task.add_done_callback(self._worked)
+
+    def _may_work(self, lane: str) -> bool:
+        return not self._drain.started and lane not in self._given_up
 
     def _places(self, lane: str) -> int:
         # Few, until the first news: see `UNTRIED_WORKERS`.
@@ -223,7 +229,7 @@ class Engine:
     async def _work(self, lane: str) -> None:
         feed = self._feeds[lane]
         try:
-            while not self._drain.started and self._working[lane] <= self._places(lane):
+            while self._may_work(lane) and self._working[lane] <= self._places(lane):
                 second = self._second[lane]
                 call = second.popleft() if second else await feed.take()
                 if call is None and second:
@@ -238,6 +244,9 @@ class Engine:
                     feed.over(call)
                 # Else it would stay in memory while this worker waits for another one.
                 del call
+        except PoolUnavailable as stop:
+            self._ended.stopped(stop)
+            self._given_up.add(lane)
         except StopRun as stop:
             self._note(stop)
         except asyncio.CancelledError:

@@ -138,10 +138,12 @@ async def run(
     workers: int = 64,
     params: dict[str, Any] | None = None,
     earlier: Callable[[int], RowTries | None] = lambda row: None,
+    fast: range = range(0),
     **config: Any,
 ) -> Ran:
     """Drive *rows* rows against an API of that *fate*; *config* as in YAML, *params* of
-    every request, *earlier* what became of a row in earlier sessions.
+    every request, *earlier* what became of a row in earlier sessions. *fast*: those go
+    in fast mode, in a lane of their own.
     """
     bench = make_bench(concurrency=workers, **config)
     api = Api(fate)
@@ -151,12 +153,20 @@ async def run(
         ran.outcomes.append((now(), outcome))
 
     refusals = RefusalWatch(stop_after=bench.parts.settings.stop_after)
-    calls = (bench.call(f"row {row}", row=row, **(params or {})) for row in range(rows))
+    calls = (
+        bench.call(f"row {row}", row=row, **(params or {}))
+        for row in range(rows)
+        if row not in fast
+    )
     lane = bench.parts.catalog.pool_of(bench.parts.settings.model)
+    hurried = [bench.call(f"row {row}", row=row, speed="fast", **(params or {})) for row in fast]
+    lanes = [_Rows(lane, calls)]
+    if hurried:
+        lanes.append(_Rows(bench.parts.catalog.pool_of(hurried[0].lane_as), iter(hurried)))
     client = WatchedClient(api, refusals, now=now, news=lambda stop: engine.news(stop))
     engine = Engine(
         build_stack(replace(bench.parts, earlier=earlier), client),
-        feeds=[_Rows(lane, calls)],  # type: ignore[list-item]
+        feeds=lanes,  # type: ignore[list-item]
         workers=workers,
         finish=finish,
         value_of=lambda call, reply: 0,

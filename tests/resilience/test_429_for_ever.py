@@ -23,7 +23,7 @@ import pytest
 from claudebatch.core.domain import Call
 from claudebatch.core.events import FellBack
 from claudebatch.core.tries import RowLimited, RowTries
-from tests.resilience.driver import Happening, Ran, run, status_error
+from tests.resilience.driver import Fate, Happening, Ran, run, status_error
 from tests.support.virtual import virtual
 
 ROWS = 200
@@ -107,11 +107,75 @@ async def test_the_last_row_of_a_file_waits_for_longer_because_nobody_comes_afte
     assert last_good_s(ran, {199}) <= USUAL_S and 600 <= ran.wall_s <= 750
 
 
+@pytest.mark.parametrize("asks_s", [90.0, 1e9])
+@pytest.mark.parametrize("bad", [0, 3, 100, 199])
+@virtual
+async def test_a_wait_longer_than_any_bucket_takes_is_its_rows_alone_and_a_minute_for_all(
+    bad, asks_s
+):
+    """With 1e9 the others were done after 706 s, and the row failed after 4,300 s; the
+    last row of a file ended the run with 5.
+    """
+    ran = await run_with({bad}, asks_s=asks_s)
+    assert ran.ended.stop is None and [o.call.row for o in ran.failed] == [bad]
+    assert last_good_s(ran, {bad}) <= USUAL_S + 66
+    assert ran.wall_s <= (600 if bad < 199 else 800)
+    # The last one is known to be bad only after ten minutes.
+    assert len([1 for _, call in ran.api.came if call.row == bad]) <= (8 if bad < 199 else 14)
+
+
+@virtual
+async def test_where_all_are_asked_to_wait_for_long_they_do():
+    def fate(call: Call, before: int, at: float) -> Happening:
+        if 5.0 <= at < 320.0:
+            return 0.1, status_error(429, retry_after=max(320.0 - at, 1.0))
+        return 1.0, None
+
+    ran = await run(200, fate, workers=8)
+    assert ran.ended.stop is None and len(ran.succeeded) == 200
+    assert len([at for at in ran.api.times if 7 <= at < 320]) <= 1
+
+
 @virtual
 async def test_where_all_rows_meet_429s_the_longest_outage_decides():
     ran = await run_with(set(range(40)), rows=40)
     assert ran.failed == [] and ran.ended.stop is not None
     assert ran.ended.stop.exit_code == 5 and 900 <= ran.wall_s <= 1000
+
+
+OPUS = "claude-opus-5-5"
+
+
+def never_fast(asks_s: float | None) -> Fate:
+    def fate(call: Call, before: int, at: float) -> Happening:
+        if b'"speed":"fast"' in call.body:
+            return 0.1, status_error(429, retry_after=asks_s)
+        return 1.0, None
+
+    return fate
+
+
+@pytest.mark.parametrize(("fast", "asks_s"), [(1, None), (10, 1.0), (100, None), (1, 1e9)])
+@virtual
+async def test_rows_that_fast_mode_never_lets_in_fail_and_the_others_go_on(fast, asks_s):
+    ran = await run(300 + fast, never_fast(asks_s), model=OPUS, fast=range(fast))
+    assert ran.ended.stop is None
+    assert {outcome.call.row for outcome in ran.failed} == set(range(fast))
+    assert {outcome.failure.type for outcome in ran.failed} == {"rate_limit_error"}
+    assert len(ran.succeeded) == 300 and 900 <= ran.wall_s <= 906
+
+
+@virtual
+async def test_of_many_the_ones_that_nobody_asked_stay_to_be_done_and_the_others_go_on():
+    def fate(call: Call, before: int, at: float) -> Happening:
+        takes_s, what = never_fast(None)(call, before, at)
+        return (60.0, what) if what is None else (takes_s, what)
+
+    ran = await run(5000, fate, model=OPUS, fast=range(1000), workers=64)
+    assert ran.ended.stop is not None and ran.ended.stop.id == "E711"
+    assert len(ran.succeeded) == 4000, "after an hour"
+    asked = {call.row for _, call in ran.api.came if call.row < 1000}
+    assert {outcome.call.row for outcome in ran.failed} == asked and len(asked) < 200
 
 
 @pytest.mark.parametrize("rows", [10, 80, 1000])

@@ -10,12 +10,19 @@ from typing import Generic, Protocol
 
 from claudebatch.core.domain import Call, Reply, Usage
 from claudebatch.core.drain import WakeUp
-from claudebatch.core.errors import ApiUnavailable, AttemptError, NotServed, RateLimited
+from claudebatch.core.errors import (
+    ApiUnavailable,
+    AttemptError,
+    NotServed,
+    PoolUnavailable,
+    RateLimited,
+)
 from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
 from claudebatch.core.fifo_turn import SleepsUntilDrain
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.answer_relay import AnswerRelay, UsageLearner
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
+from claudebatch.layers.rate_limit.constants.bucket import LARGEST_BUCKET_S
 from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PAUSE_S, SHORTEST_WAIT_S
 from claudebatch.layers.rate_limit.pool_queue import Place, PoolQueue
 from claudebatch.layers.rate_limit.store import (
@@ -73,8 +80,10 @@ class RateLimit(Generic[BookingT]):
         self._rng = rng
         self._emit = emit
         self._leaves = leaves
-        # Mutable: one queue per pool, made when the pool is first used.
+        # Mutable: one queue per pool, made when the pool is first used; how many
+        # requests of all pools were let in.
         self._queues: dict[str, PoolQueue[BookingT]] = {}
+        self._let_in = 0
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on when it may be sent."""
@@ -97,7 +106,7 @@ class RateLimit(Generic[BookingT]):
             await self._no_answer(queue, admitted.booking, call, number, error)
             raise
         else:
-            queue.rows.let_in(call, number)
+            self._note_let_in(queue, call, number)
             await self._answered(queue, admitted.booking, call, reply, relay)
             return reply
         finally:
@@ -117,7 +126,7 @@ class RateLimit(Generic[BookingT]):
                 wake_up = queue.wake_up if answer.freed_by_ends else None
                 if wake_up is None or place.rings == wake_up.rings:
                     self._emit(Waiting(pool, answer.reason, answer.seconds, call.prompt.id))
-                    patience_s = self._patience_s(pool, call, answer.state)
+                    patience_s = self._patience_s(queue, call, answer.state)
                     await self._waits.sleep(min(answer.seconds, patience_s), wake_up)
                 place.answer = None
 
@@ -190,19 +199,27 @@ class RateLimit(Generic[BookingT]):
             known = error if isinstance(error, AttemptError) else None
             counted, limits = (known.may_be_billed, known.limits) if known else (False, None)
             if limits is not None:
-                queue.rows.let_in(call, number)
+                self._note_let_in(queue, call, number)
             self._report(queue, await queue.store.cancel(booking, counted=counted, limits=limits))
             return
         blame = queue.rows.refused(call, number)
+        wait_s = self._pause_s(error)
+        # Every bucket is full again in a minute. A second row that is told so is
+        # believed.
+        long = error.kind != "ramp" and (error.retry_after or 0.0) > LARGEST_BUCKET_S
+        if long and queue.rows.alone_for_long(call):
+            wait_s = min(wait_s, LARGEST_BUCKET_S)
         refused = await queue.store.refuse(
-            booking, error.kind, self._pause_s(error), bare=error.bare, blame=blame
+            booking, error.kind, wait_s, bare=error.bare, blame=blame
         )
         error.pauses_pool = refused.stops
         if not refused.stops and (error.kind != "concurrency" or blame == "row"):
             # The row waits in the retry layer.
             error.retry_after = error.retry_after or PAUSE_S
         self._report(queue, refused.state)
-        self._patience_s(queue.store.name, call, refused.state)
+        if queue.others_before is None:
+            queue.others_before = self._let_in
+        self._patience_s(queue, call, refused.state)
 
     def _pause_s(self, error: RateLimited) -> float:
         """Seconds for which the pool stands still, if it does: then this is the one
@@ -211,23 +228,31 @@ class RateLimit(Generic[BookingT]):
         asked_s = min(error.retry_after or PAUSE_S, self._max_pause_s)
         return asked_s * (1 + HERD_SHARE * self._rng.random())
 
-    def _patience_s(self, pool: str, call: Call, state: PoolState) -> float:
-        """Seconds until *pool* has answered nothing but 429s for too long; after that
-        raises `ApiUnavailable`, or `NotServed` where *call* has another model to go to.
+    def _note_let_in(self, queue: PoolQueue[BookingT], call: Call, number: int) -> None:
+        self._let_in += 1
+        queue.others_before = None
+        queue.rows.let_in(call, number)
+
+    def _patience_s(self, queue: PoolQueue[BookingT], call: Call, state: PoolState) -> float:
+        """Seconds until the pool has answered nothing but 429s for too long; after that
+        raises `NotServed` where *call* has another model to go to, or met a 429 itself
+        while other pools served theirs, else `ApiUnavailable`.
         """
-        if state.limited_s > self._max_outage_s:
-            said = f"{pool} has answered nothing but 429s for {state.limited_s:.0f} s"
-            chain = call.route.fallbacks
-            if chain and call.model != chain[-1]:
-                # The limit of one pool, fast mode's above all, is no outage of the run.
-                raise NotServed(said, type="rate_limit_error")
-            raise ApiUnavailable(
-                "E711",
-                said,
-                fix="wait until the limit is free again, then run the same command",
-            )
-        # Past the end of the patience, not on it.
-        return self._max_outage_s - state.limited_s + SHORTEST_WAIT_S
+        if state.limited_s <= self._max_outage_s:
+            # Past the end of the patience, not on it.
+            return self._max_outage_s - state.limited_s + SHORTEST_WAIT_S
+        said = f"{queue.store.name} has answered nothing but 429s for {state.limited_s:.0f} s"
+        chain = call.route.fallbacks
+        # The limit of one pool, fast mode's above all, is no outage of the run.
+        elsewhere = self._let_in > (queue.others_before or 0)
+        was_asked = call.tries is not None and call.model in call.tries.limited
+        if (chain and call.model != chain[-1]) or (elsewhere and was_asked):
+            raise NotServed(said, type="rate_limit_error")
+        raise (PoolUnavailable if elsewhere else ApiUnavailable)(
+            "E711",
+            said,
+            fix="wait until the limit is free again, then run the same command",
+        )
 
     def _queue(self, store: LimiterStore[BookingT]) -> PoolQueue[BookingT]:
         queue = self._queues.get(store.name)

@@ -248,7 +248,7 @@ class PoolLimiter:
             # Probes keep a bucket empty that others use as well.
             wait_s = max(wait_s, PROBE_GAP_S)
         self._opens = False
-        if self._refusals.stop(booking.at, wait_s, now):
+        if self._refusals.stop(booking.at, wait_s, now, ramp=ramp):
             self._before_per_s = 0.0 if ramp else self._start.speed(now)
             for bucket in (self._requests, self._input, self._output):
                 if bucket is not None:

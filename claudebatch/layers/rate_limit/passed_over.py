@@ -23,9 +23,13 @@ class PassedOver:
         # Mutable, changed by the methods below only: how many requests left, and the
         # last of them that was let in; the last ones of rows that are not known to be
         # passed over, by row, in order; whether the last rows that met a 429 did so
-        # for their own sake: the others were let in when they came again.
+        # for their own sake: the others were let in when they came again; which
+        # one is alone in being asked to wait for long, and how many had left when one
+        # was last.
         self._left = 0
         self._let_in = 0
+        self._long_row = -1
+        self._long_after = 0
         self._others: dict[int, int] = {}
         self._own: deque[bool] = deque(maxlen=PROOF_STEPS)
 
@@ -67,6 +71,15 @@ class PassedOver:
                 self._own.append(True)
             return "row"
         return "maybe row" if len(self._own) > 1 and all(self._own) else "pool"
+
+    def alone_for_long(self, call: Call) -> bool:
+        """The row is asked to wait for longer than any bucket takes to fill; returns
+        whether it alone is, while others are let in.
+        """
+        if self._let_in > self._long_after:
+            self._long_row = call.row
+        self._long_after = self._left
+        return self._let_in > 0 and self._long_row == call.row
 
     def _is_passed_over(self, row: RowLimited) -> bool:
         return row.others_served or 0 < row.number < self._let_in

@@ -44,9 +44,12 @@ class PoolQueue(Generic[BookingT]):
         self.wake_up = WakeUp()
         self.rows = PassedOver()
         self._turn = FifoTurn(waits)
-        # Mutable: the places in order; the limits in force as they were last reported.
+        # Mutable: the places in order; the limits in force as they were last reported;
+        # how many requests of other pools were let in before the first 429 since one of
+        # this pool was.
         self._line: deque[Place[BookingT]] = deque()
         self.reported: PoolState | None = None
+        self.others_before: int | None = None
 
     @asynccontextmanager
     async def first(self, call: Call) -> AsyncIterator[Place[BookingT]]:

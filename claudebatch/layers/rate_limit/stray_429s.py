@@ -18,7 +18,7 @@ from claudebatch.layers.rate_limit.constants.bucket import (
     PROOF_STEPS,
 )
 from claudebatch.layers.rate_limit.constants.concurrency import OLD_ANSWERS_S
-from claudebatch.layers.rate_limit.constants.limiter import PROBE_GAP_S
+from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PROBE_GAP_S
 
 
 class Refusals:
@@ -35,6 +35,8 @@ class Refusals:
         self._wait_s = 0.0
         self._probe_at = -inf
         self._took_s = 0.0
+        # How many of these refusals asked for longer than any bucket takes to fill.
+        self._long = 0
         # The last refused request's number; refusals of late, each worth less with
         # every request that left since then; and when an answer last came.
         self._number = -inf
@@ -79,15 +81,18 @@ class Refusals:
         short = wait_s <= PROBE_GAP_S or rows_own
         return alone and served and short and not self.stopped
 
-    def stop(self, sent_at: float, wait_s: float, now: float) -> bool:
+    def stop(self, sent_at: float, wait_s: float, now: float, *, ramp: bool = False) -> bool:
         """A 429 to what left at *sent_at* stops the pool for *wait_s*, a probe's for
         twice as long as the one before; returns whether it was not stopped already.
+        *ramp*: no bucket is empty, and the wait may take as long as it says.
         """
         first = self._since is None
         if self._since is None:
-            self._since, self._wait_s, self._took_s = now, wait_s, 0.0
+            self._since, self._wait_s, self._took_s, self._long = now, wait_s, 0.0, 0
         elif sent_at > self._since:
             self._wait_s = wait_s = max(wait_s, min(2 * self._wait_s, PROBE_GAP_S))
+        if wait_s > LARGEST_BUCKET_S * (1 + HERD_SHARE):
+            self._long += 1 + ramp
         self._took_s = max(self._took_s, now - sent_at)
         self._until = max(self._until, now + wait_s)
         self._probe_at = -inf
@@ -103,6 +108,9 @@ class Refusals:
         self._answered_at = now
         if self._since is None:
             return False
+        if self._long == 1:
+            # It was let in, and one alone was not.
+            self._until = min(self._until, self._since + LARGEST_BUCKET_S)
         probe_let_in = now - self._probe_at > 2 * max(self._took_s, CLUMP_S)
         return sent_at > self._since or (self._probe_at > -inf and probe_let_in)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from math import inf
 
 from claudebatch.core.errors import AttemptError, RateLimited
 from claudebatch.core.tries import RowLimited
@@ -65,11 +66,16 @@ class RetryPolicy:
         least_s = self.limited_s if row.others_served else self.limited_alone_s
         if row.counts and 1 + row.times >= self.max_attempts and since_s >= least_s:
             return None
-        return self._wait_s(row.times, error, rng)
+        # While others are served, no allowance takes longer to be full again.
+        most_s = self.limited_s if row.others_served else self.max_wait_s
+        return self._wait_s(row.times, error, rng, most_s=most_s)
 
-    def _wait_s(self, attempt: int, error: AttemptError, rng: random.Random) -> float:
+    def _wait_s(
+        self, attempt: int, error: AttemptError, rng: random.Random, *, most_s: float = inf
+    ) -> float:
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
-        return max(SHORTEST_WAIT_S, self._asked_s(error) + rng.uniform(0.0, backoff))
+        asked_s = min(self._asked_s(error), most_s)
+        return max(SHORTEST_WAIT_S, asked_s + rng.uniform(0.0, backoff))
 
     def _asked_s(self, error: AttemptError) -> float:
         if self.pool_waits and isinstance(error, RateLimited) and error.pauses_pool:

@@ -73,6 +73,23 @@ def test_a_longer_wait_that_is_asked_for_counts() -> None:
     assert refusals.wait(1.1) == pytest.approx(30)
 
 
+def test_an_answer_meanwhile_makes_a_minute_of_a_longer_wait_that_one_alone_is_asked_for():
+    refusals = stopped(600.0)
+    assert refusals.wait(2.0) == pytest.approx(598)
+    assert not refusals.answered(-3.0, 2.0)
+    assert refusals.wait(2.0) == pytest.approx(58)
+
+
+@pytest.mark.parametrize("about", [{"ramp": True}, {}], ids=["too steep", "two are"])
+def test_a_longer_wait_is_believed_of_two_and_of_a_growth_too_steep(about: dict):
+    refusals = served()
+    refusals.stop(0.0, 600.0, 0.0, **about)
+    if not about:
+        refusals.stop(-0.1, 600.0, 0.1)
+    refusals.answered(-3.0, 2.0)
+    assert refusals.wait(2.0) >= 598
+
+
 def test_refusals_of_what_left_before_the_stop_do_not_double_it() -> None:
     refusals = stopped()
     for _ in range(50):
