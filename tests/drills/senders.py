@@ -28,6 +28,7 @@ from tests.e2e.served import Served
 IN_FLIGHT = 16
 PATIENCE_S = 300
 CAP_USD = 5
+UNAVAILABLE = 5
 KEY = "sk-ant-of-the-drill-of-senders"
 CONFIG = f"limits: {{tier: none}}\nconcurrency: {IN_FLIGHT}\nretry: {{base_s: 0.05, cap_s: 0.5}}\n"
 
@@ -206,7 +207,8 @@ def played(case: Callable[[Stage], None], *, ray: bool) -> dict[str, Any]:
     """What one case came to."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         slow = case in (halted, network, stumble, more, head)
-        stage = Stage(Path(name), rows=2400 if slow else 400, ray=ray)
+        # Enough for a minute and a half, or ten seconds.
+        stage = Stage(Path(name), rows=3600 if slow else 400, ray=ray)
         stack.callback(stage.served.close)
         if ray:
             hosts = HostsApart(Path(name), stage.port, stage.environment)
@@ -218,11 +220,15 @@ def played(case: Callable[[Stage], None], *, ray: bool) -> dict[str, Any]:
         at = time.monotonic()
         case(stage)
         code = stage.wait()
-        if code and case is head:
-            # Ray ends a driver whose head stays away: the same command, once it is
-            # back.
-            hosts.crash(0)
-            hosts.join(0)
+        if case is head:
+            # It stays away, and the run stops in good order before its hosts end: the
+            # same command, once it is back.
+            if code != UNAVAILABLE:
+                raise SystemExit(f"exit code {code}: " + (stage.work / "said").read_text())
+            for number in range(3):
+                hosts.crash(number)
+            for number in range(3):
+                hosts.join(number)
             stage.start()
             code = stage.wait()
         seconds = time.monotonic() - at

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from concurrent.futures import Future
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.support.virtual import in_no_thread
+from claudebatch.clients.senders import ray_links
 
 
 class RayError(Exception):
@@ -83,12 +84,15 @@ class StandInActor:
 
 
 class StandInRay(ModuleType):
-    """The package; `hosts` are the ids of its nodes."""
+    """The package; `hosts` are the ids of its nodes. While it `hangs` no call ends by
+    itself.
+    """
 
     def __init__(self, hosts: list[str], fault: Exception | None = None) -> None:
         super().__init__("ray")
         self.hosts = hosts
         self.fault = fault
+        self.hangs = False
         self.actors: list[StandInActor] = []
         self.exceptions = ModuleType("ray.exceptions")
         self.exceptions.RayError = RayError
@@ -106,6 +110,13 @@ class StandInRay(ModuleType):
             "ray._private": private,
             "ray._private.worker": private.worker,
         }
+
+    async def in_time(self, work: Callable[[], Any], seconds: float) -> Any:
+        """In no thread: in virtual time timers do not wait for one."""
+        if self.hangs:
+            await asyncio.sleep(seconds)
+            raise TimeoutError
+        return work()
 
     def init(self, **_: Any) -> None:
         if self.fault is not None:
@@ -149,7 +160,7 @@ class StandInRay(ModuleType):
 def stand_in(monkeypatch: pytest.MonkeyPatch, *hosts: str, fault: Any = None) -> StandInRay:
     """Put it in Ray's place."""
     ray = StandInRay(list(hosts), fault)
-    monkeypatch.setattr(asyncio, "to_thread", in_no_thread)
+    monkeypatch.setattr(ray_links, "in_time", ray.in_time)
     for name, module in ray.modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     return ray

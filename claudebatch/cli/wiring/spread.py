@@ -19,13 +19,17 @@ from claudebatch.clients.senders.process_links import ProcessPlaces, sender_comm
 from claudebatch.clients.senders.ray_links import RayPlaces
 from claudebatch.clients.senders.sender_link import SenderPlaces
 from claudebatch.clients.senders.spread_client import SpreadClient
-from claudebatch.config import environment
+from claudebatch.config import adopt, environment
 from claudebatch.core.events import Emit
 from claudebatch.setup.run_setup import RunSetup
 
 # More processes than cores of any machine are a slip of the finger.
 _MOST_PROCESSES = 512
 _RAY = "ray://"
+# After so many seconds without its head Ray ends the driver in the middle of a line,
+# with the exit code of rows that failed. We stop before that, in good order.
+_RAY_ENDS_US = "RAY_gcs_rpc_server_reconnect_timeout_s"
+_NOT_IN_A_RUN_S = 86_400
 # Proxies and certificates are each host's own.
 _OF_API = "ANTHROPIC_"
 
@@ -44,10 +48,14 @@ class Spread:
         """Whether this process sends itself."""
         return self.cluster is None and (self.processes or 1) == 1
 
-    def places(self) -> SenderPlaces:
-        """Where the senders are started."""
+    def places(self, max_outage_s: float) -> SenderPlaces:
+        """Where the senders are started; a cluster may be away for *max_outage_s*."""
         if self.cluster is not None:
-            return RayPlaces(self.processes, address=self.cluster, serve=serve)
+            if not environment().get(_RAY_ENDS_US):
+                adopt({_RAY_ENDS_US: f"{_NOT_IN_A_RUN_S}"})
+            return RayPlaces(
+                self.processes, address=self.cluster, serve=serve, max_outage_s=max_outage_s
+            )
         command = sender_command()
         return ProcessPlaces(self.processes or 1, command=command, environment=environment())
 
@@ -106,4 +114,12 @@ def connected(
         idle_timeout_s=run_setup.settings.idle_timeout_s,
         variables=spread.variables(),
     )
-    return SpreadClient(spread.places(), welcome, here=here, now=now, notify=emit)
+    max_outage_s = run_setup.settings.max_outage_s
+    return SpreadClient(
+        spread.places(max_outage_s),
+        welcome,
+        here=here,
+        max_outage_s=max_outage_s,
+        now=now,
+        notify=emit,
+    )

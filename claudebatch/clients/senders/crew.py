@@ -39,10 +39,13 @@ class SenderCrew:
         places: SenderPlaces,
         welcome: Welcome,
         *,
+        max_outage_s: float,
         now: Callable[[], float],
         notify: Callable[[Notice], None],
     ) -> None:
+        """*max_outage_s*: for so long a request waits for a sender."""
         self._places = places
+        self._max_outage_s = max_outage_s
         self._welcome = welcome
         self._now = now
         self._notify = notify
@@ -63,8 +66,18 @@ class SenderCrew:
 
     async def pick(self) -> Sender:
         """A sender that is ready, as soon as there is one; raises `StopRun` when there
-        will be none.
+        will be none, or there was none for too long.
         """
+        try:
+            async with asyncio.timeout(self._max_outage_s):
+                return await self._picked()
+        except TimeoutError:
+            # Whatever holds up those that are to come.
+            seconds = self._max_outage_s
+            self._give_up(_no_sender(f"no process that sends was there for {seconds:.0f} s"))
+            return await self._picked()
+
+    async def _picked(self) -> Sender:
         while True:
             if self._stop is not None:
                 raise self._stop
@@ -160,13 +173,7 @@ class SenderCrew:
         if self._failures == _MOST_FAILURES and self.ready:
             self._notify(Notice("W141", f"another sender cannot be started: {why}"))
         if self._failures >= _MOST_FAILURES and not self.ready:
-            self._give_up(
-                ApiUnavailable(
-                    "E885",
-                    f"no process that sends could be started: {why}",
-                    fix="run the same command again, with --processes 1 if that lasts",
-                )
-            )
+            self._give_up(_no_sender(f"no process that sends could be started: {why}"))
 
     def _tell(self, why: str, sender: Sender) -> None:
         if not sender.has_answered:
@@ -184,6 +191,11 @@ class SenderCrew:
     def _give_up(self, error: BaseException | None) -> None:
         self._stop = self._stop or error
         self._changed.set()
+
+
+def _no_sender(message: str) -> ApiUnavailable:
+    fix = "run the same command again, with --processes 1 if that lasts"
+    return ApiUnavailable("E885", message, fix=fix)
 
 
 async def _wait(seconds: float) -> None:

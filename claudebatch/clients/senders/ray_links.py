@@ -13,13 +13,22 @@ import os
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from claudebatch.clients.senders.in_time import in_time
 from claudebatch.clients.senders.sender_link import FrameLink, LinkLost
-from claudebatch.core.errors import ConfigError
+from claudebatch.core.errors import ApiUnavailable, ConfigError
 
 # The driver asks again at once; a sender that has nothing to say beats anyway.
 _TAKE_S = 20.0
+# Hosts whose head is away for a minute end, and so would all that is in flight. What is
+# answered until then has still its time to come.
+_HEAD_AWAY_S = 40.0
+# Where the head is away, some calls fail at once and some wait for it.
+_HEAD_ANSWERS_S = 5.0
+# To find a cluster takes Ray half a minute, where there is none.
+_CONNECT_S = 100.0
 
 
 class RayPlaces:
@@ -31,6 +40,7 @@ class RayPlaces:
         *,
         address: str,
         serve: Callable[[FrameLink], Awaitable[None]],
+        max_outage_s: float = _HEAD_AWAY_S,
     ) -> None:
         """*processes* in all, spread over the hosts; None: one on each, those that come
         later included. *address*: of the cluster, `auto` for the one of this host.
@@ -39,9 +49,11 @@ class RayPlaces:
         self._processes = processes
         self._address = address
         self._serve = serve
-        # Mutable: Ray, once connected; the hosts when they were last asked for; how
-        # many senders are on each, by its id.
+        self._away_s = min(max_outage_s, _HEAD_AWAY_S)
+        # Mutable: Ray, once connected; since when its head is away; the hosts when they
+        # were last asked for; how many senders are on each, by its id.
         self._ray: Any = None
+        self._away_since: float | None = None
         self._connecting = asyncio.Lock()
         self._known: list[str] = []
         self._on: Counter[str] = Counter()
@@ -81,27 +93,45 @@ class RayPlaces:
     async def close(self) -> None:
         """Leave the cluster."""
         if self._ray is not None:
-            await asyncio.to_thread(self._ray.shutdown)
+            with suppress(TimeoutError):
+                await in_time(self._ray.shutdown, _HEAD_ANSWERS_S)
 
     async def _hosts(self) -> list[str]:
         ray = await self._connected()
         try:
-            nodes = await asyncio.to_thread(ray.nodes)
+            nodes = await in_time(ray.nodes, _HEAD_ANSWERS_S)
         except (ray.exceptions.RayError, RuntimeError, OSError):
-            # Its head is away: senders that are there go on without it.
+            self._without_head()
             return self._known
+        self._away_since = None
         # A head without CPUs is one that is not to work.
         self._known = [
             node["NodeID"] for node in nodes if node["Alive"] and node["Resources"].get("CPU", 0)
         ]
         return self._known
 
+    def _without_head(self) -> None:
+        """Senders that are there go on without it, for a while."""
+        moment = asyncio.get_running_loop().time()
+        if self._away_since is None:
+            self._away_since = moment
+        away_s = moment - self._away_since
+        if away_s >= self._away_s:
+            raise ApiUnavailable(
+                "E887",
+                f"the head of the Ray cluster has been away for {away_s:.0f} s",
+                fix="start the cluster again, then run the same command",
+            )
+
     async def _connected(self) -> Any:
         async with self._connecting:
             if self._ray is None:
                 # In a thread: it waits for the network, and would take SIGTERM for
                 # itself.
-                self._ray = await asyncio.to_thread(_connect, self._address)
+                try:
+                    self._ray = await in_time(partial(_connect, self._address), _CONNECT_S)
+                except TimeoutError as error:
+                    raise _no_cluster(self._address, "it does not answer") from error
             return self._ray
 
 
@@ -125,17 +155,21 @@ def _connect(address: str) -> Any:
             logging_level=logging.CRITICAL,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = "on this host" if address == "auto" else f"at {address}"
-        raise ConfigError(
-            "E883",
-            f"there is no Ray cluster {where} that can be joined: {_first_line(error)}",
-            fix="start one with `ray start --head`, and on this host, too, with "
-            "`ray start --address=HOST:6379`",
-        ) from error
+        raise _no_cluster(address, _first_line(error)) from error
     # Of hosts and actors that die it tells on standard output, which is data here, and
     # has no public switch for that.
     worker._worker_logs_enabled = False
     return ray
+
+
+def _no_cluster(address: str, why: str) -> ConfigError:
+    where = "on this host" if address == "auto" else f"at {address}"
+    return ConfigError(
+        "E883",
+        f"there is no Ray cluster {where} that can be joined: {why}",
+        fix="start one with `ray start --head`, and on this host, too, with "
+        "`ray start --address=HOST:6379`",
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -208,8 +242,8 @@ class RayLink:
             self._taking.cancel()
             with suppress(asyncio.CancelledError, LinkLost):
                 await self._taking
-        with suppress(self._ray.exceptions.RayError):
-            await asyncio.to_thread(self._ray.kill, self._actor)
+        with suppress(self._ray.exceptions.RayError, TimeoutError):
+            await in_time(partial(self._ray.kill, self._actor), _HEAD_ANSWERS_S)
 
 
 def _reason(error: Any) -> str:

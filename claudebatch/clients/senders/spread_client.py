@@ -38,12 +38,15 @@ class SpreadClient:
         welcome: Welcome,
         *,
         here: Callable[[], Client],
+        max_outage_s: float,
         now: Callable[[], float],
         notify: Callable[[Notice], None],
     ) -> None:
-        """*here* makes a client of this process, for what is no row."""
+        """*here* makes a client of this process, for what is no row. *max_outage_s*:
+        for so long a request waits for a sender.
+        """
         self._start: Callable[[], SenderCrew] = partial(
-            SenderCrew, places, welcome, now=now, notify=notify
+            SenderCrew, places, welcome, max_outage_s=max_outage_s, now=now, notify=notify
         )
         self._connect = here
         # Mutable: the senders, and the client of this process, each made when there is

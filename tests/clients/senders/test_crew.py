@@ -16,10 +16,11 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import ApiUnavailable, AttemptError, StopRun, Unreachable
 from claudebatch.core.notice import Notice
 from tests.support.acting_client import ActingClient, answer, told
-from tests.support.memory_links import MemoryPlaces
+from tests.support.memory_links import MemoryLink, MemoryPlaces
 from tests.support.virtual import now, settled, virtual
 
 WELCOME = Welcome(__version__, None, None, 8, 15.0)
+MAX_OUTAGE_S = 900.0
 
 
 class Crew:
@@ -27,7 +28,12 @@ class Crew:
         self.places = places
         self.notices: list[Notice] = []
         self.client = SpreadClient(
-            places, WELCOME, here=ActingClient, now=now, notify=self.notices.append
+            places,
+            WELCOME,
+            here=ActingClient,
+            max_outage_s=MAX_OUTAGE_S,
+            now=now,
+            notify=self.notices.append,
         )
 
     async def say(self, text: str = "hi") -> str:
@@ -262,6 +268,32 @@ async def test_a_request_that_never_left_goes_to_the_next_sender_at_no_cost():
         # As a pipe that breaks before its end is read.
         made.places.started[0].of_driver.closed = True
         assert [await made.say(str(n)) for n in range(3)] == ["0", "1", "2"]
+
+
+class _Stuck(MemoryPlaces):
+    """Places that neither start a sender nor say why."""
+
+    async def start(self) -> MemoryLink:
+        await asyncio.sleep(3600 * 24)
+        raise AssertionError
+
+    async def wanted(self) -> int:
+        if self.started:
+            await asyncio.sleep(3600 * 24)
+        return await super().wanted()
+
+
+@virtual
+async def test_a_request_waits_for_a_sender_for_as_long_as_an_outage_is_borne(monkeypatch):
+    monkeypatch.setattr("claudebatch.clients.senders.crew._START_S", 3600.0)
+    async with crew(_Stuck()) as made:
+        began = now()
+        with pytest.raises(ApiUnavailable, match="was there for 900 s") as stop:
+            await made.say()
+        assert (stop.value.id, stop.value.exit_code, now() - began) == ("E885", 5, MAX_OUTAGE_S)
+        with pytest.raises(ApiUnavailable):
+            await made.say()
+        assert now() - began == MAX_OUTAGE_S, "the others are told at once"
 
 
 @virtual

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -15,7 +16,7 @@ from claudebatch.cli.wiring.spread import Spread, spread_of
 from claudebatch.clients.senders.frames import Welcome
 from claudebatch.clients.senders.ray_links import RayPlaces, _Actor
 from claudebatch.clients.senders.spread_client import SpreadClient
-from claudebatch.core.errors import ConfigError
+from claudebatch.core.errors import ApiUnavailable, AttemptError, ConfigError
 from tests.support.acting_client import ActingClient, act, told
 from tests.support.stand_in_ray import stand_in
 from tests.support.virtual import now, virtual
@@ -23,10 +24,16 @@ from tests.support.virtual import now, virtual
 WELCOME = Welcome(__version__, None, None, 8, 15.0)
 
 
+def spread(places: RayPlaces, now: Callable[[], float] = now) -> SpreadClient:
+    return SpreadClient(
+        places, WELCOME, here=ActingClient, max_outage_s=900.0, now=now, notify=lambda notice: None
+    )
+
+
 async def on_hosts(ray, processes, *, then=lambda: None):
     """How many senders are on each host."""
     places = RayPlaces(processes, address="auto", serve=act)
-    client = SpreadClient(places, WELCOME, here=ActingClient, now=now, notify=lambda notice: None)
+    client = spread(places)
     try:
         await client(told("say"))
         await asyncio.sleep(6)
@@ -71,6 +78,47 @@ async def test_senders_go_on_while_the_head_is_away(monkeypatch):
     assert await on_hosts(ray, None, then=away) == {"a": 1, "b": 1}
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+@virtual
+async def test_a_head_that_stays_away_ends_the_run_before_its_hosts_end(monkeypatch, hangs):
+    ray = stand_in(monkeypatch, "a", "b")
+    places = RayPlaces(None, address="auto", serve=act)
+    client = spread(places)
+    assert (await client(told("say"))).text == ""
+    # It is back in time, once: that is no reason to stop.
+    ray.fault, ray.hangs = (None, True) if hangs else (ConnectionError("no head"), False)
+    await asyncio.sleep(30)
+    ray.fault, ray.hangs = None, False
+    await asyncio.sleep(30)
+    ray.fault, ray.hangs = (None, True) if hangs else (ConnectionError("no head"), False)
+    began = now()
+    waiting = asyncio.ensure_future(client(told("wait")))
+    with pytest.raises(ApiUnavailable) as stop:
+        while now() - began < 3600:
+            await client(told("say"))
+            await asyncio.sleep(1)
+    assert (stop.value.id, stop.value.exit_code) == ("E887", 5)
+    assert 40 <= now() - began <= 55, "a minute, and its hosts end with all in flight"
+    assert not waiting.done(), "what is in flight has still its time to come"
+    began = now()
+    await client.close()
+    assert now() - began <= 15, "whatever hangs"
+    with pytest.raises(AttemptError):
+        await waiting
+
+
+@virtual
+async def test_a_shorter_outage_that_is_borne_ends_it_sooner(monkeypatch):
+    ray = stand_in(monkeypatch, "a")
+    places = RayPlaces(None, address="auto", serve=act, max_outage_s=10.0)
+    assert await places.wanted() == 1
+    ray.fault = ConnectionError("no head")
+    assert await places.wanted() == 1, "as it was"
+    await asyncio.sleep(10)
+    with pytest.raises(ApiUnavailable, match="away for 10 s"):
+        await places.wanted()
+
+
 @virtual
 async def test_letters_that_come_in_another_order_are_read_in_theirs():
     actor = _Actor(lambda code: None)
@@ -95,7 +143,12 @@ async def test_an_actor_whose_life_is_over_leaves_its_process():
 
 async def refusal(places: RayPlaces) -> ConfigError:
     client = SpreadClient(
-        places, WELCOME, here=ActingClient, now=lambda: 0.0, notify=lambda notice: None
+        places,
+        WELCOME,
+        here=ActingClient,
+        max_outage_s=900.0,
+        now=lambda: 0.0,
+        notify=lambda notice: None,
     )
     try:
         with pytest.raises(ConfigError) as refused:
@@ -109,6 +162,13 @@ async def test_without_the_package_it_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     error = await refusal(RayPlaces(2, address="auto", serve=act))
     assert (error.id, error.fix) == ("E882", "pip install 'claudebatch[ray]', on all hosts")
+
+
+@virtual
+async def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
+    stand_in(monkeypatch).hangs = True
+    error = await refusal(RayPlaces(None, address="auto", serve=act))
+    assert (error.id, "it does not answer" in error.message) == ("E883", True)
 
 
 async def test_a_cluster_that_is_not_there_is_named(monkeypatch):

@@ -60,6 +60,7 @@ class Spread:
                 self.places,
                 welcome,
                 here=acting_client.ActingClient,
+                max_outage_s=900.0,
                 now=time.monotonic,
                 notify=self.notices.append,
             )
