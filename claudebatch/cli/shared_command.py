@@ -1,42 +1,45 @@
-"""`claudebatch shared`: what stands at the server that hosts share, and the end of what
-a dead one has left there.
+"""`claudebatch shared`: what stands at the server that hosts share, the end of what a
+dead one has left there, and what it has forgotten.
 """
 
 from __future__ import annotations
 
-import random
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
-from claudebatch.cli import dates
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
-from claudebatch.cli.run_loop import run_loop
+from claudebatch.cli.wiring.shared_views import asked_of_shared
 from claudebatch.config import environment
-from claudebatch.config.load import Loaded, load
-from claudebatch.core.errors import ClaudebatchError, ExitCode, LockedError
+from claudebatch.config.load import load
+from claudebatch.core.errors import ClaudebatchError, LockedError
 from claudebatch.setup.shared_view import SharedView
-from claudebatch.storage.shared_server.redis_server import ServerAway
 from claudebatch.ui.machine.json_events import json_line
-from claudebatch.ui.tables.shared_tables import render_left, render_shared, shared_json
+from claudebatch.ui.tables.shared_tables import (
+    render_left,
+    render_restored,
+    render_shared,
+    shared_json,
+    untold_json,
+)
 from claudebatch.ui.terminal import Terminal
 
-_now = time.monotonic  # noqa: TID251  # a command is where time comes in
 T = TypeVar("T")
 
 app = typer.Typer(
     cls=HelpGroup,
-    help="""Look at the server that hosts share, and end what a dead one left there.
+    help="""Look at the server that hosts share, end what a dead one left there, restore.
 
 Examples:
 
     claudebatch shared status
 
     claudebatch shared release 20261122T1204
+
+    claudebatch shared restore
 """,
     no_args_is_help=True,
 )
@@ -119,6 +122,25 @@ def release(
         _stdout().say_all(what if yes else ["released"])
 
 
+@app.command(cls=HelpCommand)
+def restore(config: _Config = None, json: _Json = False) -> None:
+    """Tell the shared server what this machine has spent and it does not know.
+
+    For one that has lost its memory: a machine on which nothing runs tells it nothing
+    by itself. What the server knows is only ever raised. Runs that are alive tell their
+    own.
+
+    Examples:
+
+        claudebatch shared restore
+    """
+    told = _asked(config, lambda view: view.restore())
+    if json:
+        sys.stdout.write(json_line({"told": untold_json(told)}))
+    else:
+        _stdout().say_all([render_restored(told)])
+
+
 def _confirmed(what: list[str]) -> bool:
     if not sys.stdin.isatty():
         raise ClaudebatchError(
@@ -129,45 +151,7 @@ def _confirmed(what: list[str]) -> bool:
 
 
 def _asked(config: Path | None, ask: Callable[[SharedView], Awaitable[T]]) -> T:
-    """What the server answers. Raises `ClaudebatchError` where it does not."""
-    loaded = load(config, {}, env=environment(), folder=Path())
-    if loaded.settings.shared is None:
-        raise ClaudebatchError(
-            "E879",
-            "no shared server is configured",
-            fix="export CLAUDEBATCH_SHARED=redis://…, or name it in a configuration (-c)",
-        )
-
-    async def answered() -> T:
-        view = _view(loaded)
-        try:
-            return await ask(view)
-        finally:
-            await view.close()
-
-    try:
-        return run_loop(answered)
-    except ServerAway as away:
-        shown = loaded.settings.shared.shown
-        raise ClaudebatchError(
-            "E890",
-            f"shared server {shown}: {away}",
-            fix="`claudebatch doctor` says what is wrong with it",
-            exit_code=ExitCode.UNAVAILABLE,
-        ) from None
-
-
-def _view(loaded: Loaded) -> SharedView:
-    # The machinery of requests: `--help` need not wait for it.
-    from claudebatch.cli.wiring.api_target import scope_of  # noqa: PLC0415
-
-    return SharedView.open(
-        loaded.settings,
-        scope=scope_of(environment().get("ANTHROPIC_BASE_URL")),
-        rng=random.Random(),
-        now=_now,
-        today=dates.today().isoformat(),
-    )
+    return asked_of_shared(load(config, {}, env=environment(), folder=Path()), ask)
 
 
 def _stdout() -> Terminal:

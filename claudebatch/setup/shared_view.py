@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from claudebatch.config.settings import Settings
 from claudebatch.core.domain import usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.reports.shared_left import SharedLeft
+from claudebatch.core.reports.shared_money import UntoldSpend
 from claudebatch.core.reports.shared_state import SharedState
 from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.redis_caps_look import release, shared_caps
+from claudebatch.layers.budget.redis_untold import untold
 from claudebatch.layers.rate_limit.redis_pool_look import free_bookings, shared_pools
 from claudebatch.layers.response_cache.redis_answers_look import shared_answers
 from claudebatch.setup.shared_server import open_shared
+from claudebatch.setup.stores import known_of_all
+from claudebatch.storage.ledger.known_spend import known_spend
 from claudebatch.storage.shared_server.redis_server import RedisServer
 from claudebatch.storage.shared_server.settings import SharedSettings
 
@@ -24,12 +30,19 @@ class SharedView:
     """A look at the shared server; raises as `RedisServer` does."""
 
     def __init__(
-        self, server: RedisServer, settings: SharedSettings, caps: Sequence[SharedCap], today: str
+        self,
+        server: RedisServer,
+        settings: SharedSettings,
+        caps: Sequence[SharedCap],
+        *,
+        today: str,
+        ledger: Path,
     ) -> None:
         self._server = server
         self._settings = settings
         self._caps = caps
         self._today = today
+        self._ledger = ledger
 
     @classmethod
     def open(
@@ -40,8 +53,11 @@ class SharedView:
         rng: random.Random,
         now: Callable[[], float],
         today: str,
+        ledger: Path,
     ) -> SharedView:
-        """The one that *settings* name; *today* is the UTC day."""
+        """The one that *settings* name; *today* is the UTC day, *ledger* this
+        machine's.
+        """
         server = open_shared(
             settings.shared,
             scope=scope,
@@ -54,7 +70,8 @@ class SharedView:
         )
         if server is None or settings.shared is None:
             raise ValueError("no server is configured")
-        return cls(server, settings.shared, settings.budget.shared, today)
+        caps = settings.budget.shared
+        return cls(server, settings.shared, caps, today=today, ledger=ledger)
 
     async def state(self) -> SharedState:
         """All that stands there."""
@@ -67,7 +84,21 @@ class SharedView:
             runs=tuple(seen.runs),
             answers=await shared_answers(self._server),
             grants_in_s=seen.grants_in_s,
+            untold=tuple(await self.untold()),
         )
+
+    async def untold(self) -> list[UntoldSpend]:
+        """What this machine's ledger knows and the server does not; nothing where it
+        shares no cap. Changes nothing.
+        """
+        if not (self._caps and self._ledger.exists()):
+            return []
+        return await untold(self._server, await asyncio.to_thread(known_spend, self._ledger))
+
+    async def restore(self) -> list[UntoldSpend]:
+        """Tell the server what `untold` found, what dead runs held included."""
+        known = await asyncio.to_thread(known_of_all, self._ledger)
+        return await untold(self._server, known, tell=True)
 
     async def release(self, left: SharedLeft, *, free: bool) -> dict[str, Any]:
         """End what is *left*; returns what became of it, as JSON."""

@@ -213,7 +213,7 @@ async def open_budget(settings: BudgetSettings, opening: BudgetOpening) -> Budge
             today=opening.today,
             waits=opening.waits,
             emit=opening.emit,
-            known=lambda: _known(opening.ledger, opening.run_id),
+            known=lambda: known_of_all(opening.ledger, but=opening.run_id),
         )
     shared = SharedBudget(
         own,
@@ -234,10 +234,12 @@ async def open_budget(settings: BudgetSettings, opening: BudgetOpening) -> Budge
     return shared
 
 
-def _known(ledger: Path, run: str) -> list[KnownSpend]:
-    """What the ledger knows of all runs, *run* and those that died included."""
+def known_of_all(ledger: Path, *, but: str = "") -> list[KnownSpend]:
+    """What the ledger knows of all runs, once those that died are settled; *but* is one
+    that lives, here.
+    """
     with closing(open_ledger(ledger)) as connection:
-        dead = connection.execute("SELECT DISTINCT run FROM holds WHERE run <> ?", (run,))
+        dead = connection.execute("SELECT DISTINCT run FROM holds WHERE run <> ?", (but,))
         others = [other for (other,) in dead.fetchall()]
     _settle_dead(ledger, others)
     return known_spend(ledger)

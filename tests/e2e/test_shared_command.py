@@ -109,6 +109,38 @@ def test_what_stands_there_is_shown_and_what_a_dead_machine_holds_is_released(wo
     assert float(shared(world, "status")["caps"][0]["spent_usd"]) == spent / PICO_PER_USD
 
 
+def test_a_server_that_has_lost_its_memory_is_told_what_this_machine_has_spent(world, server):
+    world.write("in.jsonl", prompts(3))
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-m", HAIKU, "--yes")
+    assert done.code == 0, done.err
+    spent = world.settled() / PICO_PER_USD
+    assert shared(world, "status")["untold"] == []
+    assert "the server knows all that this machine has spent" in world.claudebatch("doctor").out
+    server.redis.flushall()
+    (lacking,) = shared(world, "status")["untold"]
+    assert float(lacking["usd"]) == spent
+    assert lacking["day"] == time.strftime("%Y-%m-%d", time.gmtime())
+    told = world.claudebatch("shared", "status").out
+    assert "of 1 run that the server does not know" in told and "shared restore" in told
+    found = world.claudebatch("doctor").out
+    assert "does not know of $" in found and "claudebatch shared restore" in found
+    assert shared(world, "status")["untold"] == [lacking], "a look changes nothing"
+
+    told = shared(world, "restore")["told"]
+    assert told == [lacking]
+    after = shared(world, "status")
+    assert (after["untold"], float(after["caps"][0]["spent_usd"])) == ([], spent)
+    done = world.claudebatch("shared", "restore")
+    assert (done.code, done.out) == (0, "the server knows all that this machine's ledger knows\n")
+    assert float(shared(world, "status")["caps"][0]["spent_usd"]) == spent, "once"
+    # The next run finds its money there, and counts on.
+    world.write("more.jsonl", prompts(3, max_tokens=7))
+    done = world.claudebatch("run", "more.jsonl", "-o", "more.out", "-m", HAIKU, "--yes")
+    assert done.code == 0, done.err
+    spent += world.settled("more.out") / PICO_PER_USD
+    assert float(shared(world, "status")["caps"][0]["spent_usd"]) == pytest.approx(spent, 1e-12)
+
+
 def test_a_run_that_is_alive_or_unknown_is_left_alone(world, server):
     server.plant(run="alive", alive=True)
     done = world.claudebatch("shared", "release", "alive", "--yes")

@@ -149,7 +149,7 @@ LIFTED = {
     "claudebatch/cli/account_batches.py": "where time comes in",
     "claudebatch/cli/sender_process.py": "where time comes in",
     "claudebatch/cli/doctor/doctor_command.py": "where time comes in",
-    "claudebatch/cli/shared_command.py": "where time comes in",
+    "claudebatch/cli/wiring/shared_views.py": "where time comes in",
     "claudebatch/cli/dates.py": "where time comes in",
     "claudebatch/cli/models.py": "where time comes in",
     "claudebatch/cli/wiring/render_requests.py": "where time comes in",

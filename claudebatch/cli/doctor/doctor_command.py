@@ -136,8 +136,12 @@ def _shared(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     settings = loaded.settings.shared
     if settings is None:
         return
-    from claudebatch.cli.doctor.shared_findings import shared_findings  # noqa: PLC0415
+    from claudebatch.cli.doctor.shared_findings import (  # noqa: PLC0415
+        shared_findings,
+        untold_finding,
+    )
     from claudebatch.cli.wiring.api_target import scope_of  # noqa: PLC0415
+    from claudebatch.cli.wiring.shared_views import asked_of_shared  # noqa: PLC0415
 
     prefix = shared_prefix(settings, scope_of(env.get("ANTHROPIC_BASE_URL")))
     try:
@@ -147,7 +151,13 @@ def _shared(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     except ClaudebatchError as error:
         yield Finding("shared", "failure", error.message, fix=error.fix, exit_code=error.exit_code)
         return
-    yield from shared_findings(facts, settings.shown, caps=bool(loaded.settings.budget.shared))
+    caps = bool(loaded.settings.budget.shared)
+    yield from shared_findings(facts, settings.shown, caps=caps)
+    if caps and facts.usable:
+        try:
+            yield untold_finding(asked_of_shared(loaded, lambda view: view.untold()))
+        except ClaudebatchError as error:
+            yield Finding("caps", "warning", error.message, fix=error.fix)
 
 
 def _prices(loaded: Loaded) -> Finding:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from claudebatch.core.domain import usd_text
 from claudebatch.core.errors import ExitCode
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports.finding import Finding
+from claudebatch.core.reports.shared_money import UntoldSpend
 from claudebatch.storage.shared_server.server_check import ServerFacts
 
 _NEEDED = (7, 0)
@@ -55,6 +58,21 @@ def shared_findings(facts: ServerFacts, shown: str, *, caps: bool) -> Iterator[F
             "and days of caps begin by each machine's own clock",
             fix="set the clocks (NTP)",
         )
+
+
+def untold_finding(untold: Sequence[UntoldSpend]) -> Finding:
+    """Whether the server knows all that this machine has spent."""
+    if not untold:
+        return Finding("caps", "ok", "the server knows all that this machine has spent")
+    amount = sum(each.amount for each in untold)
+    runs = counted(len({each.run for each in untold}), "run has", "runs have")
+    return Finding(
+        "caps",
+        "warning",
+        f"the server does not know of ${usd_text(amount)} that {runs} spent here: "
+        "it has lost its memory, or they did not share",
+        fix="claudebatch shared restore",
+    )
 
 
 def _unreached(facts: ServerFacts, error: str, shown: str) -> Finding:

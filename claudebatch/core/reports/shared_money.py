@@ -40,3 +40,12 @@ class SharedRun:
     """Seconds since it was heard of last; None: not known."""
     processes: tuple[str, ...]
     """Those that hold the money."""
+
+
+@dataclass(frozen=True, slots=True)
+class UntoldSpend:
+    """What a run of this machine has spent on a day, and the server does not know."""
+
+    run: str
+    day: str
+    amount: Pico

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from claudebatch.core.reports.shared_left import SharedLeft
-from claudebatch.core.reports.shared_money import CapLevel, SharedRun
+from claudebatch.core.reports.shared_money import CapLevel, SharedRun, UntoldSpend
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ class SharedState:
     answers: SharedAnswers
     grants_in_s: float = 0.0
     """Seconds until a server that has just begun grants money."""
+    untold: tuple[UntoldSpend, ...] = ()
+    """Where this machine shares caps: what its ledger knows and the server does not."""
 
     def left_by(self, name: str) -> SharedLeft:
         """What is of the run or the machine *name*."""

@@ -45,6 +45,11 @@ class ServerFacts:
     unwritable: str | None = None
     """Why nothing can be stored."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether scripts of runs would do there what they are to do."""
+        return self.error is None and not self.missing and self.unwritable is None
+
 
 async def look_at(
     settings: SharedSettings,

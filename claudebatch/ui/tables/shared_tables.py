@@ -7,7 +7,7 @@ from typing import Any
 
 from claudebatch.core.plurals import counted
 from claudebatch.core.reports.shared_left import SharedLeft
-from claudebatch.core.reports.shared_money import CapLevel, SharedRun
+from claudebatch.core.reports.shared_money import CapLevel, SharedRun, UntoldSpend
 from claudebatch.core.reports.shared_state import SharedPool, SharedState
 from claudebatch.ui import format as fmt
 from claudebatch.ui.sanitise import visible
@@ -26,6 +26,9 @@ def render_shared(state: SharedState) -> Iterator[str]:
     if state.grants_in_s > 0:
         yield f"It has just begun: no money is granted for {fmt.seconds(state.grants_in_s)}."
     yield from _caps(state.caps)
+    if state.untold:
+        yield f"This machine's ledger has {_untold(state.untold)} that the server does not know"
+        yield "of: `claudebatch shared restore` tells it."
     yield ""
     yield from _runs(state.runs)
     yield ""
@@ -106,6 +109,18 @@ def _runs(runs: Sequence[SharedRun]) -> list[str]:
     return table("<<>>>>><", header, rows)
 
 
+def _untold(untold: Sequence[UntoldSpend]) -> str:
+    runs = len({each.run for each in untold})
+    return f"{fmt.money(sum(each.amount for each in untold))} of {counted(runs, 'run')}"
+
+
+def render_restored(told: Sequence[UntoldSpend]) -> str:
+    """What the server was told."""
+    if not told:
+        return "the server knows all that this machine's ledger knows"
+    return f"told the server of {_untold(told)}"
+
+
 def render_left(left: SharedLeft, *, free: bool) -> list[str]:
     """What becomes of *left* when it is released."""
     found = []
@@ -158,7 +173,15 @@ def shared_json(state: SharedState) -> dict[str, Any]:
             "bytes": state.answers.size,
             "claims": state.answers.claims,
         },
+        "untold": untold_json(state.untold),
     }
+
+
+def untold_json(untold: Sequence[UntoldSpend]) -> list[dict[str, str]]:
+    """The fields of *untold*."""
+    return [
+        {"run": each.run, "day": each.day, "usd": fmt.usd_string(each.amount)} for each in untold
+    ]
 
 
 def _pool_json(pool: SharedPool) -> dict[str, Any]:

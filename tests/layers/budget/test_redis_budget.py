@@ -196,11 +196,15 @@ async def test_money_of_a_process_taken_for_dead_is_held_again_when_it_tells_a_n
     await alive.release(await alive.hold(1, 1))
     assert (hosts.sum("gone"), hosts.sum("held")) == (400, 0), "it may be billed"
     hosts.restart()
+    # Not refused for good: who is missed has five seconds to come back.
+    waiting = asyncio.ensure_future(alive.hold(700, 700))
+    await asyncio.sleep(2)
     hosts.servers[0].away = False
     await asyncio.sleep(10)
     assert (hosts.sum("gone"), hosts.sum("held")) == (0, 400), "it lives, and has it in flight"
-    assert await blocked(alive, 601)
+    assert not waiting.done()
     await silent.settle(hold, 50)
+    await alive.release(await waiting)
     assert await refused(alive, 951) == 950
     for budget in (silent, alive):
         await budget.close(complete=True)

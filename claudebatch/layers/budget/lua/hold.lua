@@ -13,23 +13,23 @@ heard(run, tonumber(lease_s))
 bury()
 
 local function verdict_on(worst)
-  local verdict, fact = nil, '0'
+  local verdict = nil
   local open_in = tonumber(redis.call('HGET', EPOCH, 'until')) - now
   if open_in > 0 then
-    -- Others may have to tell what they know, first.
-    verdict, fact = 'wait', exact(open_in)
+    -- Others may have to tell what they know, first: also that they live, and that what
+    -- was taken for lost is not spent.
+    return 'wait', exact(open_in)
   end
   for i = 8, first - 1, 2 do
     local gone = redis.call('HGET', GONE, ARGV[i]) or '0'
     local held = redis.call('HGET', HELD, ARGV[i]) or '0'
     if less({ARGV[i + 1]}, {gone, worst}) then
-      -- A cap that a server just begun knows too little of may still be short later.
       return 'never', exact((i - 8) / 2)
     elseif less({ARGV[i + 1]}, {gone, held, worst}) then
       verdict = 'wait'
     end
   end
-  return verdict, fact
+  return verdict, '0'
 end
 
 local function left_behind()
