@@ -72,6 +72,7 @@ def test_every_command_is_here():
         ("batches", "delete"),
         ("shared", "status"),
         ("shared", "release"),
+        ("shared", "restore"),
         *(("cache", name) for name in ("ls", "show", "why", "stats", "verify", "prune")),
         *(("cache", name) for name in ("export", "import", "path", "clear")),
     }
