@@ -8,7 +8,6 @@ has to be trusted as much as its sender.
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -34,6 +33,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 # What stands between names in the text that keys are made of must not be part of one.
 _BETA = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MOST_REPEATS = 10_000
+_LAST_MOMENT = 1e15
 _NO_LINE = "no line of `cache export`"
 _CUT = "its request is not whole, so its key cannot be checked"
 _WRONG_KEY = "its key does not belong to its request, or to another address than this one's"
@@ -247,7 +247,8 @@ def _betas(value: Any) -> tuple[str, ...]:
 
 
 def _is_moment(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and value > 0
+    # JSON has whole numbers that no float holds.
+    return type(value) in (int, float) and 0 < value <= _LAST_MOMENT
 
 
 def _reply(data: bytes, settings: CacheSettings) -> Reply:

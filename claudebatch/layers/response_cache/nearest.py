@@ -13,7 +13,12 @@ from claudebatch.core.reports import CacheEntry, CacheWhy, FieldChange
 from claudebatch.core.reports.why_report import WhyKind
 from claudebatch.layers.response_cache.description import Digests, Unpacked, cut, unpacked
 from claudebatch.layers.response_cache.entries import CacheReader
-from claudebatch.layers.response_cache.request_diff import AskedRequest, changes, likeness
+from claudebatch.layers.response_cache.request_diff import (
+    AskedRequest,
+    changes,
+    is_request,
+    likeness,
+)
 from claudebatch.layers.response_cache.sound_value import sound_value
 
 # Compared in full. Of rows made by one template nearly all begin alike: the closest
@@ -191,7 +196,8 @@ def _kept(cache: CacheReader, number: int) -> Unpacked | None:
     ).fetchone()
     # Planted or damaged: it is no candidate.
     with suppress(ValueError):
-        return unpacked(*kept) if kept is not None else None
+        found = unpacked(*kept) if kept is not None else None
+        return found if found is not None and is_request(found.body) else None
     return None
 
 

@@ -42,6 +42,30 @@ class AskedRequest(NamedTuple):
     place: str = ""
 
 
+def is_request(body: Mapping[str, Any]) -> bool:
+    """Whether *body* has the form of a request, as all that was ever answered has. What
+    was planted or imported may have any.
+    """
+    turns = body.get("messages")
+    if not isinstance(turns, list):
+        return False
+    contents = [turn.get("content") if isinstance(turn, dict) else None for turn in turns]
+    return (
+        all(_is_content(content) for content in (*contents, body.get("system") or []))
+        and isinstance(body.get("tools") or [], list)
+        and isinstance(body.get("output_config") or {}, dict)
+    )
+
+
+def _is_content(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list)
+        and all(
+            isinstance(block, dict) and isinstance(block.get("text") or "", str) for block in value
+        )
+    )
+
+
 def changes(then: AskedRequest, now: AskedRequest) -> list[FieldChange]:
     """What has to be changed in *then* to make it *now*; nothing: they are equal."""
     return list(_changes(then, now))[:_MOST]

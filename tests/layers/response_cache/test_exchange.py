@@ -5,6 +5,7 @@ is believed.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -129,6 +130,18 @@ async def test_a_line_that_says_anything_else_is_left_out(name: str, ours: Asked
 @pytest.mark.parametrize("line", [b"", b"[]", b"7", b"{", b"\xff", b"[" * 100_000, b"{}"])
 async def test_what_is_no_line_of_ours_is_left_out(line: bytes, theirs: Asked):
     assert take(theirs, [line]).left_out == {"no line of `cache export`": 1}
+
+
+@pytest.mark.parametrize("number", [b"1" + b"0" * 400, b"-1" + b"0" * 400, b"1e300"])
+@pytest.mark.parametrize("name", [b"answered_at", b"repeat"])
+async def test_a_number_that_nothing_holds_is_left_out(
+    name: bytes, number: bytes, ours: Asked, theirs: Asked
+):
+    (line,) = lines_of(ours, text="plain")
+    edited = re.sub(b'("%b"): ?[0-9.]+' % name, b"\\1:%b" % number, line)
+    assert edited != line
+    found = take(theirs, [edited])
+    assert (found.taken, sum(found.left_out.values())) == (0, 1)
 
 
 async def test_an_answer_of_the_future_is_of_now(ours: Asked, theirs: Asked):

@@ -359,6 +359,30 @@ async def test_planted_requests_are_no_candidates(asked: Asked):
         assert why(asked, {"temperature": 1}).kind == "nothing like it"
 
 
+ODD: dict[str, Any] = {
+    "messages": [
+        5,
+        {},
+        [5],
+        [{"role": "user"}],
+        [{"content": 5}],
+        [{"content": ["a"]}],
+        [{"content": [{"type": "text", "text": 5}]}],
+    ],
+    "system": [5, {"a": 1}, ["a"], [{"type": "text", "text": ["a"]}]],
+    "tools": [5, {"a": 1}, "text"],
+    "output_config": [5, ["a"], "text"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, one) for name in ODD for one in ODD[name]])
+async def test_imported_requests_of_no_form_are_no_candidates(name: str, value: Any, asked: Asked):
+    await asked.ask((call_of({})[0], make_reply()))
+    body = {**call_of({})[0].prompt.params, name: value}
+    asked.sql("UPDATE AboutBody SET form = 0, body = ?", encode(body))
+    assert why(asked, {"temperature": 1}).kind == "nothing like it"
+
+
 async def test_kept_in_spite_of_being_cut_off_it_is_a_hit(asked: Asked):
     policy = CachePolicy(keep_max_tokens=True)
     await asked.ask((call_of({})[0], make_reply(stop_reason="max_tokens")), policy=policy)
