@@ -69,6 +69,19 @@ def test_where_all_goes_by_batch_no_process_is_started(
     assert world.ledger() == (batches.stats()["billed_pico"], 0)
 
 
+def test_where_all_goes_by_batch_no_cluster_is_joined(
+    world: World, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    command = ("run", "in.jsonl", "-o", "out.jsonl", "--budget", "5", "--engine", "ray")
+    live = world.claudebatch(*command)
+    assert (live.code, "E882" in live.err) == (2, True), "it would be needed"
+    world.write("in.jsonl", prompts(ROWS))
+    done = world.claudebatch(*command, "--fresh", "--batch", "--yes")
+    assert done.code == 0, done.err
+    assert via(world) == {"batch": ROWS}
+
+
 def test_rows_that_go_at_once_beside_a_batch_leave_from_the_processes(
     world: World, batches: Any, started: list[int]
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from claudebatch.clients.senders import ray_links
+from tests.support.virtual import in_no_thread
 
 
 class RayError(Exception):
@@ -160,6 +161,7 @@ class StandInRay(ModuleType):
 def stand_in(monkeypatch: pytest.MonkeyPatch, *hosts: str, fault: Any = None) -> StandInRay:
     """Put it in Ray's place."""
     ray = StandInRay(list(hosts), fault)
+    monkeypatch.setattr(asyncio, "to_thread", in_no_thread)
     monkeypatch.setattr(ray_links, "in_time", ray.in_time)
     for name, module in ray.modules.items():
         monkeypatch.setitem(sys.modules, name, module)

@@ -27,8 +27,6 @@ _TAKE_S = 20.0
 _HEAD_AWAY_S = 40.0
 # Where the head is away, some calls fail at once and some wait for it.
 _HEAD_ANSWERS_S = 5.0
-# To find a cluster takes Ray half a minute, where there is none.
-_CONNECT_S = 100.0
 
 
 class RayPlaces:
@@ -127,11 +125,8 @@ class RayPlaces:
         async with self._connecting:
             if self._ray is None:
                 # In a thread: it waits for the network, and would take SIGTERM for
-                # itself.
-                try:
-                    self._ray = await in_time(partial(_connect, self._address), _CONNECT_S)
-                except TimeoutError as error:
-                    raise _no_cluster(self._address, "it does not answer") from error
+                # itself. In one that stays: what it starts ends with the thread.
+                self._ray = await asyncio.to_thread(_connect, self._address)
             return self._ray
 
 

@@ -164,13 +164,6 @@ async def test_without_the_package_it_is_named(monkeypatch):
     assert (error.id, error.fix) == ("E882", "pip install 'claudebatch[ray]', on all hosts")
 
 
-@virtual
-async def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
-    stand_in(monkeypatch).hangs = True
-    error = await refusal(RayPlaces(None, address="auto", serve=act))
-    assert (error.id, "it does not answer" in error.message) == ("E883", True)
-
-
 async def test_a_cluster_that_is_not_there_is_named(monkeypatch):
     stand_in(monkeypatch, fault=ConnectionError("no cluster found\nand a long story"))
     error = await refusal(RayPlaces(None, address="10.0.0.1:6379", serve=act))
