@@ -96,7 +96,7 @@ class Beginnings:
         """The digests of the first *count* beginnings of a request with *params*, whose
         blocks were *found*.
         """
-        salts = read_anew_by(model, betas, params, found)
+        salts = read_anew_by(model, betas, params, [one.value for one in found])
         # Rows stand beside those that they share most with, in nearly all files.
         same = 0
         if salts == self._salts:
@@ -118,13 +118,13 @@ class Beginnings:
 
 
 def read_anew_by(
-    model: str, betas: Sequence[str], params: Mapping[str, Any], found: Sequence[Block]
+    model: str, betas: Sequence[str], params: Mapping[str, Any], values: Sequence[Any]
 ) -> tuple[bytes, bytes]:
     """What else has the API read all blocks of a request anew, and those of messages;
-    *found* are its blocks.
+    *values* are its blocks.
     """
     others = [params.get(name) for name in FROM_THE_START]
-    objects = [one.value for one in found if type(one.value) is dict]
+    objects = [value for value in values if type(value) is dict]
     start = encode([model, sorted(betas), *others, any(map(_cites, objects))])
     return start, encode([params.get("tool_choice"), any(map(_has_image, objects))])
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from claudebatch.core.domain import Call
 from claudebatch.core.jsonl import decode, encode_in_order
-from claudebatch.layers.prompt_caching.leading_blocks import blocks as blocks_of
-from claudebatch.layers.prompt_caching.leading_blocks import plain_text, read_anew_by, without_mark
+from claudebatch.layers.prompt_caching.leading_blocks import read_anew_by, without_mark
 from claudebatch.layers.prompt_caching.placed import PlacedCall
 
 MARK = "cache_control"
@@ -75,8 +74,7 @@ def _blocks(body: dict[str, Any]) -> Iterator[_MarkedBlock]:
     for place, content in _contents(body):
         if last is not None:
             yield last
-        marks = (holder.get(MARK) for holder in _holders(content))
-        last = _MarkedBlock(place, content, next((one for one in marks if one is not None), None))
+        last = _MarkedBlock(place, content, _mark(content))
     if last is not None:
         everything = body.get(MARK)
         alone = last.mark is None and everything is not None
@@ -99,6 +97,17 @@ def _listed(content: Any) -> list[Any]:
     return list(content) if isinstance(content, list) else [content] if content else []
 
 
+def _mark(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return None
+    mark = content.get(MARK)
+    # Quick for nearly all blocks, which hold no others.
+    if mark is not None or not isinstance(content.get("content"), list):
+        return mark
+    marks = (holder.get(MARK) for holder in _holders(content))
+    return next((one for one in marks if one is not None), None)
+
+
 def _holders(content: Any) -> Iterator[dict[str, Any]]:
     """Where a block may have its mark: itself, and what the result of a tool holds."""
     if isinstance(content, dict):
@@ -112,7 +121,8 @@ def _digests(
     call: Call, body: dict[str, Any], blocks: list[_MarkedBlock], marked: list[int]
 ) -> Iterator[bytes]:
     # Too fine a digest costs a wait, too coarse a one a write for each row.
-    of_all, of_turns = read_anew_by(call.model, call.prompt.betas, body, blocks_of(body))
+    contents = [block.content for block in blocks]
+    of_all, of_turns = read_anew_by(call.model, call.prompt.betas, body, contents)
     hasher = blake2b(of_all, digest_size=16)
     begin = 0
     for end in marked:
@@ -128,13 +138,12 @@ def _digests(
 
 def _unmarked(content: Any) -> Any:
     """*content* as the API reads it: without marks, and a text alone as a block."""
-    text = plain_text(content)
-    if text is not None or not isinstance(content, dict):
-        return content if text is None else text
-    bare = {name: value for name, value in content.items() if name != MARK}
-    held = bare.get("content")
+    if isinstance(content, str):
+        return {"text": content, "type": "text"}
+    bare = without_mark(content)
+    held = bare.get("content") if isinstance(bare, dict) else None
     if isinstance(held, list):
-        bare["content"] = [without_mark(one) for one in held]
+        return {**bare, "content": [without_mark(one) for one in held]}
     return bare
 
 

@@ -359,6 +359,16 @@ async def test_planted_requests_are_no_candidates(asked: Asked):
         assert why(asked, {"temperature": 1}).kind == "nothing like it"
 
 
+async def test_another_question_at_the_end_of_a_conversation_is_told_as_such(asked: Asked):
+    said = ("Here is my essay about the sea.", "I have read it.")
+    then, _ = call_of({"messages": turns(*said, "Who wrote it?")}, row=8)
+    await asked.ask((then, make_reply()))
+    found = why(asked, {"messages": turns(*said, "90 % of zebras can swim, can't they")}, row=3)
+    assert found.entry is not None and found.entry.key == key_of(then)
+    assert [change.field for change in found.changes] == ["message 3 (user)"]
+    assert why(asked, {"messages": turns("Zebras?")}, row=3).kind == "nothing like it"
+
+
 ODD: dict[str, Any] = {
     "messages": [
         5,
