@@ -12,6 +12,8 @@ from tests.e2e.processes import Zygote
 
 # How long an example takes says something about the machine, not about us.
 settings.register_profile("claudebatch", deadline=None)
+# `--hypothesis-profile=long`: what the suite draws a few of, by the hundred.
+settings.register_profile("long", deadline=None, max_examples=4000)
 settings.load_profile("claudebatch")
 
 # Half of a test's time is waiting, for processes and sockets: with one worker a core

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from claudebatch.core.domain import Pico, Usage
@@ -34,6 +34,8 @@ class Served:
         called, so that a test need not guess how long something takes.
         """
         self._free = held_after
+        # Mutable, changed by `pass_time` only.
+        self._later_s = 0.0
         self._prices = PriceBook.load(at=datetime(2026, 11, 22, tzinfo=UTC))
         self.bodies: list[dict[str, Any]] = []
         self._ready: Future[str] = Future()
@@ -64,6 +66,10 @@ class Served:
         """From now on these go wrong."""
         self.ask(lambda simulator: simulator.set_faults(faults, script))
 
+    def pass_time(self, seconds: float) -> None:
+        """It is so much later over there, at once."""
+        self._later_s += seconds
+
     def asked(self) -> Counter[str]:
         """How often each prompt text was asked."""
         return Counter(text_of(body) for body in self.bodies)
@@ -88,8 +94,8 @@ class Served:
             self._settings,
             bill=self._bill,
             pool_of=catalog.pool_of,
-            now=time.monotonic,
-            wall=lambda: datetime.now(UTC),
+            now=lambda: time.monotonic() + self._later_s,
+            wall=lambda: datetime.now(UTC) + timedelta(seconds=self._later_s),
             rng=random.Random(self._settings.seed or 11),
             **held,
         )

@@ -10,7 +10,7 @@ import itertools
 import random
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -60,38 +60,51 @@ LIVE, BATCH, WORST = 2_000, 1_000, 5_000
 MODELS = {"haiku": HAIKU, "sonnet": SONNET}
 
 
+@dataclass(frozen=True)
+class Dollars:
+    """Pico-dollars of a row by each road, and the most that it can cost in a batch."""
+
+    live: int = LIVE
+    batch: int = BATCH
+    worst: int = WORST
+
+
 class Paced:
     """`Durations` of pools that answer one row after the other."""
 
     start_s = 0.0
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, pace: Mapping[str, float]) -> None:
+        """*pace*: seconds of a row, by pool."""
+        self._pace = pace
         self.rows: Counter[str] = Counter()
 
     def pool_of(self, call: Call) -> str:
         return "haiku" if call.model == HAIKU else "sonnet"
 
     def by_pool(self) -> dict[str, float]:
-        return {pool: rows * self.seconds for pool, rows in self.rows.items()}
+        return {pool: rows * self._pace[pool] for pool, rows in self.rows.items()}
 
 
 class Planner:
-    """Plans as a run does, by these prices and paces."""
+    """Plans as a run does, by the prices and paces of *case*."""
 
-    def __init__(self, seconds: float) -> None:
-        self._paced = Paced(seconds)
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._paced = Paced(case.pace)
         self._deadline = Deadline(cast(Durations, self._paced))
 
     def add(self, call: Call, *, in_batch: bool, kept: Any) -> tuple[int, float, RowKind]:
         self._paced.rows[self._paced.pool_of(call)] += 1
         kind: RowKind = "sent" if in_batch else "waits"
-        live, batch = RowCost(LIVE, LIVE, LIVE), RowCost(BATCH, BATCH, WORST)
+        dollars = self._case.dollars
+        live = RowCost(dollars.live, dollars.live, dollars.live)
+        batch = RowCost(dollars.batch, dollars.batch, dollars.worst)
         return self._deadline.add(call, 1.0, kind=kind, live=live, batch=batch), 1.0, kind
 
     def plan(self, deadline_s: float, *, left: Pico | None) -> DeadlinePlan | None:
         return self._deadline.plan(
-            BatchChances(), deadline_s=deadline_s, left=left, cancel_s=15 * MINUTE
+            BatchChances(self._case.past), deadline_s=deadline_s, left=left, cancel_s=15 * MINUTE
         )
 
 
@@ -179,11 +192,21 @@ class Case:
     """Requests that may wait at the API."""
     elsewhere: dict[str, int] = field(default_factory=dict)
     """Those of other runs, by batch, as the ledger knows them."""
+    sonnet_s: float | None = None
+    """*seconds* of the other pool, where they differ."""
+    dollars: Dollars = Dollars()
+    past: Sequence[float] = ()
+    """Seconds that earlier batches took."""
+
+    @property
+    def pace(self) -> Mapping[str, float]:
+        sonnet_s = self.seconds if self.sonnet_s is None else self.sonnet_s
+        return {"haiku": self.seconds, "sonnet": sonnet_s}
 
     @property
     def all_live_s(self) -> float:
-        haiku = sum(1 for row in range(1, self.rows + 1) if row % 3)
-        return max(haiku, self.rows - haiku) * self.seconds
+        haiku, pace = sum(1 for row in range(1, self.rows + 1) if row % 3), self.pace
+        return max(haiku * pace["haiku"], (self.rows - haiku) * pace["sonnet"])
 
     def seconds_of_all(self, clock: Callable[[], float]) -> float:
         """Seconds that have passed outside, where *clock* is the loop's."""
@@ -207,7 +230,7 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
     asked = AskedDeadline(
         case.moment or AskedTime(case.deadline),
         began_ms=round(EPOCH.timestamp() * 1000),
-        planner=lambda: Planner(case.seconds),
+        planner=lambda: Planner(case),
         anyhow=False,
     )
     try:
@@ -224,9 +247,8 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
             await small.close()
         small.connection.close()
     ended = case.seconds_of_all(now)
-    return Lived(
-        ended, sent * LIVE + case.account.rows_answered * BATCH, sent, events, read, sender.stop
-    )
+    dollars = sent * case.dollars.live + case.account.rows_answered * case.dollars.batch
+    return Lived(ended, dollars, sent, events, read, sender.stop)
 
 
 def _records(case: Case) -> Iterator[RowRecord]:
@@ -262,10 +284,10 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         "rows": lines,
         "wanted": RowFilter(),
         "lanes": ("haiku", "sonnet"),
-        "worst": lambda call: WORST,
-        "expect": lambda intent: BATCH,
+        "worst": lambda call: case.dollars.worst,
+        "expect": lambda intent: case.dollars.batch,
         "outcomes": OutcomeReader(
-            cost=lambda model, usage: BATCH,
+            cost=lambda model, usage: case.dollars.batch,
             price_version="p",
             row_failed=lambda error: pytest.fail(str(error)),
         ),
@@ -306,7 +328,8 @@ async def _live_rows(case: Case, parts: BatchParts, sender: BatchSender) -> int:
 
     async def answer(call: Call) -> Reply:
         nonlocal sent
-        await asyncio.sleep(case.seconds * case.slower)
+        pool = "haiku" if call.model == HAIKU else "sonnet"
+        await asyncio.sleep(case.pace[pool] * case.slower)
         sent += 1
         return make_reply()
 
@@ -350,7 +373,7 @@ async def _nothing(calls: Sequence[Call]) -> None:
 def check(case: Case, lived: Lived, *, slack: float = 0.0) -> None:
     answered = lived.live + case.account.rows_answered
     assert answered == case.rows, "each row once"
-    assert lived.dollars <= case.rows * LIVE
+    assert lived.dollars <= case.rows * case.dollars.live
     if case.all_live_s <= case.deadline:
         assert lived.ended <= case.deadline + slack
 
