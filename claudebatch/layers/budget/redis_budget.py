@@ -18,7 +18,7 @@ from pathlib import Path
 
 from claudebatch.core.domain import Hold, Pico
 from claudebatch.core.drain import Drain, WakeUp
-from claudebatch.core.errors import StopRun
+from claudebatch.core.errors import StopRun, StorageError
 from claudebatch.core.events import CapUsed, Emit
 from claudebatch.core.fifo_turn import FifoTurn
 from claudebatch.core.frozen import value
@@ -238,7 +238,7 @@ class RedisBudget:
         async with self._reporting:
             if self._epoch:
                 return
-            known = await asyncio.to_thread(self._known)
+            known = await self._of_the_ledger()
             if not self._begun:
                 self._spent.update({each.day: each.amount for each in known if self._mine(each)})
             sums: list[Value] = []
@@ -261,6 +261,16 @@ class RedisBudget:
             (found,) = await self._server.run(_REPORT, self._keys, epoch, self._run, *facts)
             self._epoch, self._begun = found.decode(), True
             self._heart = self._heart or asyncio.ensure_future(self._beat())
+
+    async def _of_the_ledger(self) -> Sequence[KnownSpend]:
+        try:
+            return await asyncio.to_thread(self._known)
+        except StorageError as error:
+            if not self._begun:
+                raise
+            # In mid-run: a program that keeps it locked, say. As long as it cannot be
+            # told what is spent the server is as good as away.
+            raise ServerAway(error.message) from error
 
     def _mine(self, known: KnownSpend) -> bool:
         return known.run == self._run

@@ -14,7 +14,7 @@ import pytest
 
 from claudebatch.core.domain import Hold
 from claudebatch.core.drain import Drain
-from claudebatch.core.errors import BudgetExhausted
+from claudebatch.core.errors import BudgetExhausted, StorageError
 from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.redis_budget import RedisBudget
 from claudebatch.layers.budget.redis_caps_look import Released, release
@@ -208,6 +208,31 @@ async def test_money_of_a_process_taken_for_dead_is_held_again_when_it_tells_a_n
     assert await refused(alive, 951) == 950
     for budget in (silent, alive):
         await budget.close(complete=True)
+
+
+@virtual
+async def test_a_ledger_that_cannot_be_read_for_a_while_is_waited_for(hosts, monkeypatch):
+    budget = hosts.budget("me", known=[KnownSpend("yesterdays", DAY, "", 200)])
+    out, other = await budget.hold(300, 300), await budget.hold(100, 100)
+    readable = budget._known
+
+    def locked() -> list[KnownSpend]:
+        raise StorageError("E999", "another program keeps it locked")
+
+    monkeypatch.setattr(budget, "_known", locked)
+    hosts.forget()
+    # An answer that came is nobody's to lose, and the process goes on to say it lives.
+    await budget.settle(out, 250)
+    waiting = asyncio.ensure_future(budget.hold(400, 400))
+    await asyncio.sleep(30)
+    assert (hosts.sum("gone"), waiting.done()) == (0, False), "nothing is granted without it"
+    monkeypatch.setattr(budget, "_known", readable)
+    held = await waiting
+    assert (hosts.sum("gone"), hosts.sum("held")) == (450, 500)
+    for hold in (other, held):
+        await budget.settle(hold, 50)
+    await budget.close(complete=True)
+    assert (hosts.sum("gone"), hosts.sum("held")) == (550, 0)
 
 
 @virtual
