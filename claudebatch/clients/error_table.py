@@ -46,7 +46,7 @@ _REFUSALS_OF_A_FIREWALL = {403, 406, 418, 451}
 # Of somebody else, these say the same as when the API says them.
 _SAME_FROM_ANYBODY = {401, 402, 408, 409, 413, 429, 431}
 # Of somebody else: the request did not get as far as the API.
-_WRONG_WAY = {404, 407, 511}
+_WRONG_WAY = {404, 407, 421, 425, 511}
 # Another model may have a longer window. Two wordings: the prompt alone, and the prompt
 # with its `max_tokens`.
 _TOO_LONG_400 = ("prompt is too long", "input length and `max_tokens` exceed context limit")

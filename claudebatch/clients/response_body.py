@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
@@ -29,8 +30,10 @@ _LONGEST_BOM = 4
 _LONGEST_LABEL = 16
 _BLANKS = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
 _EVENTS = (b"event:", b"data:", b":")
-# A message, or a page. No line of an event begins like that.
-_NO_EVENTS = (b"{", b"<")
+_OF_GZIP = 16 + zlib.MAX_WBITS
+_GZIP = b"\x1f\x8b"
+# A message, or a page, or packed. No line of an event begins like that.
+_NO_EVENTS = (b"{", b"<", _GZIP)
 
 
 class ReadTimeout:
@@ -82,11 +85,25 @@ class _Plain:
         one name. Raises `BadAnswer` and `StreamFailed`.
         """
         body = b"".join(self._pieces)
+        if body.startswith(_GZIP):
+            # A gateway has taken the header off that says so.
+            body = _unpacked(body)
         if not body[:_LONGEST_LABEL].lstrip(_BLANKS).startswith(_EVENTS):
             return body
         streamed = _Streamed(None)
         streamed.take(body)
         return streamed.message()
+
+
+def _unpacked(body: bytes) -> bytes:
+    unpacking = zlib.decompressobj(_OF_GZIP)
+    try:
+        unpacked = unpacking.decompress(body, MAX_BYTES)
+    except zlib.error as error:
+        raise BadAnswer(f"the body cannot be decompressed: {error}") from error
+    if not unpacking.eof:
+        raise BadAnswer(f"the packed body is cut short, or longer than {MAX_BYTES} bytes")
+    return unpacked
 
 
 class _Streamed:

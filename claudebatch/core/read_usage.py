@@ -14,6 +14,7 @@ output if something was written. What was not counted costs its worst case.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from operator import attrgetter, itemgetter
@@ -102,7 +103,9 @@ def read_usage(raw: bytes, *, wrote: bool) -> tuple[Usage, bool]:
     try:
         read, sound = _usage.decode(raw), True
     except msgspec.ValidationError:
-        read, sound = _read_by_member(msgspec.json.decode(raw))
+        # The usual decoder refuses a number that fits into no float, and the answer is
+        # paid for.
+        read, sound = _read_by_member(json.loads(raw, parse_int=_bounded))
     usage = _flat(read)
     sound = sound and read.input_tokens is not None and read.output_tokens is not None
     written = usage.output_tokens > 0 or not wrote
@@ -132,6 +135,11 @@ def _read_by_member(members: object) -> tuple[Any, bool]:
             # Place and speed make an answer dearer, its tier only cheaper.
             sound = False
     return msgspec.convert(kept, _Usage), sound
+
+
+def _bounded(digits: str) -> int:
+    # Python refuses to read some thousand of them.
+    return int(digits) if len(digits) <= 2 * _MOST_DIGITS else -1
 
 
 def _member(members: Mapping[str, Any], group: str, name: str) -> object:

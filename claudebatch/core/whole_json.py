@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 _REPLACEMENT = "\ufffd"
+_MOST_DIGITS = 300
 # Marks of an encoding, and padding: nothing of it belongs to the value.
 _AROUND = "\ufeff\0 \t\r\n"
 # Strings that are never closed end with the text: looking for their end once for every
@@ -80,7 +82,18 @@ def loose(body: bytes) -> object:
     may have cut a stream between them. Raises `ValueError`.
     """
     text = decoded(body).strip(_AROUND)
-    return json.loads(_PARTS.sub(_Strings(keep_halves=True).part, text))
+    plain = _PARTS.sub(_Strings(keep_halves=True).part, text)
+    return json.loads(plain, parse_int=_whole, parse_float=_real)
+
+
+def _whole(digits: str) -> int | str:
+    # Python reads no longer ones; as a text it is at least no count of anything.
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _real(digits: str) -> float | str:
+    number = float(digits)
+    return number if isfinite(number) else digits
 
 
 def joined_within(value: Any) -> tuple[Any, int]:

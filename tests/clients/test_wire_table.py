@@ -191,6 +191,8 @@ FOREIGN = [
             (404, "the API, body lost", b"", ("request-id: req_h",), OTHER, "not_found_error"),
             (407, "a proxy", b"<html>log in", (HTML,), PATH, "not_the_api"),
             (511, "a portal", b"<html>log in", (HTML,), PATH, "not_the_api"),
+            (421, "a server for other hosts", b"", (), PATH, "not_the_api"),
+            (425, "a proxy that is too early", b"", (), PATH, "not_the_api"),
             (403, "a firewall", b"<html>Attention!", (HTML,), BLOCKED, "blocked"),
             (403, "one with ids", b"<html>No!", (HTML, "request-id: r"), BLOCKED, "blocked"),
             (403, "a JSON firewall", b'{"message":"Forbidden"}', (JSON,), BLOCKED, "blocked"),

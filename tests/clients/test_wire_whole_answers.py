@@ -4,6 +4,7 @@ a usage that nobody can read.
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from claudebatch.clients.wire_format import STREAM_ABOVE
 from claudebatch.core.domain import Succeeded
 from claudebatch.core.result_lines import head as line_head
 from claudebatch.core.result_lines import line
+from tests.clients.test_wire_table import ending
 from tests.clients.wire import BODY, DELTA, MESSAGE, START, STOP, WHOLE, block, events, head, http
 from tests.clients.wire import text as text_events
 
@@ -82,6 +84,36 @@ async def test_a_bad_character_is_replaced_and_marked(name, wire, connect, call)
     assert (reply.text, reply.counted) == (text, True)
     assert reply.replaced_characters == (2 if name == "two first halves" else 1)
     assert result(reply, call)["replaced_characters"] == reply.replaced_characters
+
+
+PACKED = gzip.compress(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("body", "type_", "most"),
+    [
+        (PACKED, "application/json", 512),
+        (PACKED + b"\0\0", "application/json", 512),
+        (gzip.compress(events(*WHOLE)), "text/event-stream", LONG),
+        (gzip.compress(PLAIN), "text/event-stream", LONG),
+    ],
+    ids=["plain", "and more", "events", "a message called events"],
+)
+async def test_a_packed_answer_that_is_not_called_so_is_unpacked(
+    body, type_, most, wire, connect, call
+):
+    """As behind a gateway that takes the header off; it was bought eight times."""
+    wire.does(http(200, body, f"content-type: {type_}"))
+    reply = await connect(wire.url)(call(max_tokens=most))
+    assert reply.text in ("Hello there", SMILE) and reply.counted
+
+
+@pytest.mark.parametrize(
+    "body", [PACKED[:-20], PACKED[:20] + b"!!" + PACKED[22:], gzip.compress(bytes(2**26), 1)]
+)
+async def test_one_that_cannot_be_is_no_answer(body, wire, connect, call):
+    wire.does(http(200, body, JSON))
+    assert (await ending(connect(wire.url), call())).type == "bad_answer"
 
 
 KEPT = {
@@ -225,6 +257,23 @@ async def test_an_answer_whose_usage_says_nothing_is_kept(name, wire, connect, c
     assert (reply.text, reply.counted) == ("Hello there", False)
     assert json.loads(reply.raw_usage) == USAGES.get(name)
     result(reply, call)
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"9" * 5000], ids=["no float", "long"])
+async def test_an_answer_with_a_number_that_nothing_holds_is_kept(number, wire, connect, call):
+    """The reader of usage raised, past everything that catches errors of answers: the
+    run ended with an internal error, and in each session again.
+    """
+    for place, counted in ((b'"output_tokens": ', False), (b'"score": ', True)):
+        usage = b'{"input_tokens": 3, "output_tokens": 5, ' + place + number + b"}"
+        wire.does(http(200, BODY.replace(b'{"input_tokens": 3, "output_tokens": 5}', usage), JSON))
+        reply = await connect(wire.url)(call())
+        assert (reply.text, reply.counted) == ("Hello there", counted)
+        delta = events({**DELTA, "usage": "<usage>"}).replace(b'"<usage>"', usage)
+        sent = events(START, *text_events("Hello")) + delta + events(STOP)
+        wire.does(http(200, sent, "content-type: text/event-stream"))
+        reply = await connect(wire.url)(call(max_tokens=LONG))
+        assert (reply.text, reply.counted) == ("Hello", counted)
 
 
 @pytest.mark.parametrize(

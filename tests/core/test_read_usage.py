@@ -70,6 +70,25 @@ def test_what_is_no_usage_counts_nothing(raw):
     assert read_usage(raw.encode(), wrote=True) == (Usage(), False)
 
 
+NUMBERS = {
+    "no float": "1e400",
+    "none below": "-1e400",
+    "long": "9" * 5000,
+    "negative": "-" + "9" * 40,
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_nothing_holds_is_no_count_and_no_error(name):
+    number = NUMBERS[name]
+    usage, counted = read_usage(
+        f'{{"input_tokens": 3, "output_tokens": {number}}}'.encode(), wrote=True
+    )
+    assert (usage.input_tokens, usage.output_tokens, counted) == (3, 0, False)
+    beside = f'{{"input_tokens": 3, "output_tokens": 5, "other": {number}}}'.encode()
+    assert read_usage(beside, wrote=True) == (Usage(input_tokens=3, output_tokens=5), True)
+
+
 def test_an_answer_without_output_has_taken_none():
     raw = b'{"input_tokens": 3, "output_tokens": 0}'
     assert read_usage(raw, wrote=False)[1]
