@@ -15,7 +15,7 @@ from claudebatch.inputs.formats import is_compressed, open_format, table_kind
 from claudebatch.setup.input_files import PreparedInputs
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.validate_input import fingerprint
-from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file
+from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, scratch_file
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import RunFolder
 
@@ -115,6 +115,6 @@ def _move(spooled: Path, place: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         # The results lie on another disk than our state.
-        fresh = private_file(place.with_name(place.name + ".new"))
+        fresh = scratch_file(place.with_name(place.name + ".new"))
         shutil.copyfile(spooled, fresh)
         fresh.replace(place)

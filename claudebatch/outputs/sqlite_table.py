@@ -13,7 +13,7 @@ from claudebatch.outputs.kinds import Kind
 from claudebatch.outputs.line_values import text_of
 from claudebatch.outputs.result_table import Table
 from claudebatch.outputs.table_columns import TableColumn
-from claudebatch.storage.private_files import private_file
+from claudebatch.storage.private_files import scratch_file
 
 # A NUMERIC column makes a number of "0.000098", so that sums and sorting work.
 _TYPES: dict[Kind, str] = {
@@ -31,7 +31,7 @@ def write_sqlite(table: Table, file: BinaryIO, *, scratch: Path) -> int:
     the number of rows.
     """
     try:
-        count = _make(table, private_file(scratch))
+        count = _make(table, scratch_file(scratch))
         with scratch.open("rb") as made:
             shutil.copyfileobj(made, file, _READ_BYTES)
     finally:

@@ -24,7 +24,7 @@ from claudebatch.inputs.formats import (
     unpack,
 )
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.storage.private_files import private_file
+from claudebatch.storage.private_files import scratch_file
 from claudebatch.storage.run_folder import beside
 
 _Write: TypeAlias = Callable[[BinaryIO], None]
@@ -130,7 +130,7 @@ class PreparedInputs:
 
     def _write(self, fresh: Path, name: str, write: _Write) -> None:
         try:
-            with private_file(fresh).open("wb") as target:
+            with scratch_file(fresh).open("wb") as target:
                 write(target)
                 # Half a copy after a power cut would look like an input that lost its
                 # rows.

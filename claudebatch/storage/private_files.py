@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -61,6 +62,37 @@ def private_file(path: Path) -> Path:
     return path
 
 
+def scratch_file(path: Path) -> Path:
+    """As `private_file`, for what is to be written anew: of a second name of some other
+    file only the name goes, or we would write into that one.
+    """
+    with suppress(FileNotFoundError):
+        facts = path.lstat()
+        if stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1:
+            path.unlink()
+    return private_file(path)
+
+
+def check_companions(database: Path) -> None:
+    """Refuse what SQLite would open beside *database* and did not make itself: a pipe,
+    which it would wait for without an end, or a second name of some other file, which
+    it would write to.
+    """
+    for suffix in ("-wal", "-shm", "-journal"):
+        path = database.with_name(database.name + suffix)
+        try:
+            facts = path.lstat()
+        except OSError:
+            continue
+        if stat.S_ISREG(facts.st_mode):
+            if facts.st_uid == os.geteuid() and facts.st_nlink == 1:
+                continue
+            why = "belongs to another user, or is a second name of some file"
+        else:
+            why = "is not a regular file"
+        raise _not_ours(path, why)
+
+
 def open_private(path: Path, flags: int) -> int:
     """A descriptor of the file at *path*, made with mode 0600 if it is not there.
 
@@ -87,7 +119,11 @@ def open_private(path: Path, flags: int) -> int:
         return file
     os.close(file)
     why = "belongs to another user" if stat.S_ISREG(facts.st_mode) else "is not a regular file"
-    raise StorageError("E630", f"{path} {why}", fix="remove it, or choose another place")
+    raise _not_ours(path, why)
+
+
+def _not_ours(path: Path, why: str) -> StorageError:
+    return StorageError("E630", f"{path} {why}", fix="remove it, or choose another place")
 
 
 def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from claudebatch.core.control_chars import json_for_eyes
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.core.os_faults import os_fault
-from claudebatch.storage.private_files import open_private, private_file, sync_dir
+from claudebatch.storage.private_files import open_private, scratch_file, sync_dir
 
 # The whole file is compared at each start: small reads would cost a system call for
 # nearly every line.
@@ -189,7 +189,7 @@ def write_anew(
     """
     fresh = path.with_name(path.name + ".new")
     try:
-        with private_file(fresh).open("wb", buffering=_READ_BYTES) as file:
+        with scratch_file(fresh).open("wb", buffering=_READ_BYTES) as file:
             count = write(file)
             file.flush()
             os.fsync(file.fileno())

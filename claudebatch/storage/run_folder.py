@@ -24,7 +24,7 @@ from claudebatch.storage.journal.replacement import (
     replace_journal,
 )
 from claudebatch.storage.journal.rescue import RESCUE
-from claudebatch.storage.private_files import private_dir, private_file
+from claudebatch.storage.private_files import private_dir, scratch_file
 from claudebatch.storage.run_meta import read_note
 
 SUFFIX = ".claudebatch"
@@ -211,7 +211,7 @@ def _sign(path: Path, started: datetime) -> None:
         "since": started.isoformat(timespec="seconds"),
     }
     # By a rename, so that a second run never reads half of it.
-    fresh = private_file(path / "owner.json.new")
+    fresh = scratch_file(path / "owner.json.new")
     fresh.write_text(json.dumps(owner))
     fresh.replace(path / "owner.json")
 

@@ -4,6 +4,7 @@ to nobody unseen.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -164,3 +165,55 @@ def test_a_run_that_starts_over_is_not_stopped_by_what_is_there_and_writes_throu
     assert (done.code, len(ran.results())) == (0, 3), done.err
     assert victim.read_text() == "precious\n"
     assert not journal(ran).is_symlink()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("kind", ["pipe", "second name", "link"])
+@pytest.mark.parametrize("which", ["journal", "ledger", "cache"])
+def test_what_was_planted_beside_a_database_is_not_opened(ran, which, kind, suffix):
+    """SQLite waited for the pipe for ever, and wrote to the file of the second name."""
+    database = {
+        "journal": journal(ran),
+        "ledger": ran.home / "state/spend.sqlite",
+        "cache": ran.home / "cache/responses/cache.db",
+    }[which]
+    planted = database.with_name(database.name + suffix)
+    planted.unlink(missing_ok=True)
+    victim = plant(ran, planted, kind)
+    ran.write("in.jsonl", prompts(5))
+    done = ran.claudebatch(*RUN)
+    assert done.code == (0 if which == "cache" else 6), done.err
+    assert f"{suffix} is " in done.err or f"{suffix} belongs" in done.err
+    assert "Traceback" not in done.err and victim.read_text() == "precious\n"
+    if which == "journal":
+        again = ran.claudebatch(*RUN, "--fresh")
+        assert (again.code, len(ran.results())) == (0, 5), again.err
+        assert victim.read_text() == "precious\n"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "second name", "link"])
+@pytest.mark.parametrize(
+    "name", ["owner.json", "owner.json.new", "rescue", "journal.sqlite.new", "input.jsonl"]
+)
+def test_what_was_planted_in_a_run_folder_leads_nowhere(ran, name, kind):
+    place = ran.path("out.jsonl.claudebatch") / name
+    place.unlink(missing_ok=True)
+    victim = plant(ran, place, kind)
+    ran.write("in.jsonl", prompts(5))
+    for more in ((), ("--fresh",)):
+        done = ran.claudebatch(*RUN, *more)
+        assert done.code in (0, 6) and "Traceback" not in done.err
+        assert victim.read_text() == "precious\n"
+
+
+def plant(world, place, kind):
+    """Something that is no file of ours at *place*; what it leads to."""
+    victim = world.path("victim")
+    victim.write_text("precious\n")
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to(victim)
+    else:
+        os.link(victim, place)
+    return victim

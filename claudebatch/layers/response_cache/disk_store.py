@@ -21,7 +21,7 @@ from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.sound_value import opened, sealed
 from claudebatch.storage.batch_writer import BatchWriter
-from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
+from claudebatch.storage.private_files import CACHE_DIR, check_companions, private_dir, private_file
 
 # diskcache's own name for it.
 DATABASE = "cache.db"
@@ -290,6 +290,7 @@ def open_database(path: Path, size_limit: int) -> diskcache.Cache:
     private_dir(path, named_by=CACHE_DIR)
     # SQLite gives -wal and -shm the mode of the database.
     private_file(path / DATABASE)
+    check_companions(path / DATABASE)
     return diskcache.Cache(str(path), disk=BytesDisk, size_limit=size_limit, **_SETTINGS)
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.journal.schema import open_journal
-from claudebatch.storage.private_files import sync_dir
+from claudebatch.storage.private_files import check_companions, sync_dir
 
 JOURNAL = "journal.sqlite"
 _NEW = "journal.sqlite.new"
-# SQLite's own names for the log of a database and the log's index.
-_COMPANIONS = ("-wal", "-shm")
+# SQLite's own names for the log of a database, the log's index, and the old form of it.
+_COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def open_replacement(folder: Path) -> sqlite3.Connection:
@@ -63,7 +63,9 @@ def _remove_log(journal: Path) -> None:
     if journal.exists():
         # The old journal stays whole until the rename. A broken one is not mended here:
         # it is about to be replaced.
-        with suppress(sqlite3.Error), closing(sqlite3.connect(journal)) as old:
-            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error, StorageError):
+            check_companions(journal)
+            with closing(sqlite3.connect(journal)) as old:
+                old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for suffix in _COMPANIONS:
         journal.with_name(journal.name + suffix).unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from claudebatch.storage.columns import (
 )
 from claudebatch.storage.journal.checksums import add_checksums
 from claudebatch.storage.journal.records import AnswerSource
-from claudebatch.storage.private_files import private_file
+from claudebatch.storage.private_files import check_companions, private_file
 
 # A kind of token that was added is part of the checksum where it is not 0. A program
 # that does not know the kind would take such rows for damaged, so it must refuse the
@@ -142,6 +142,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
     time.
     """
     private_file(path)
+    check_companions(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # FULL: a commit that returned survives the power cut. WAL: one fsync a commit.

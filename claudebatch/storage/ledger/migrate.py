@@ -13,7 +13,7 @@ from pathlib import Path
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.ledger.tables import TABLES, VERSION, add_columns, complete
 from claudebatch.storage.ledger.views import VIEWS
-from claudebatch.storage.private_files import private_file, sync_dir
+from claudebatch.storage.private_files import scratch_file, sync_dir
 
 # The form before versions: sums by run, day and model, and one figure for what was held
 # or unknown. What it held goes on counting as held: the run's journal says what became
@@ -107,7 +107,7 @@ def _run(connection: sqlite3.Connection, statements: tuple[str, ...] | list[str]
 def _put_copy_aside(path: Path, version: int) -> None:
     """Copy the file as it is now; the caller holds the lock for writing."""
     place = path.with_name(f"{path.name}.v{version}.bak")
-    fresh = private_file(place.with_name(place.name + ".new"))
+    fresh = scratch_file(place.with_name(place.name + ".new"))
     source, copy = sqlite3.connect(path), sqlite3.connect(fresh)
     try:
         # SQLite's own copy: it takes along what a crashed commit left in the rollback

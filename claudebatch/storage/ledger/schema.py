@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.ledger.migrate import bring_up_to_date
 from claudebatch.storage.ledger.tables import VERSION, complete
-from claudebatch.storage.private_files import STATE_DIR, private_dir, private_file
+from claudebatch.storage.private_files import STATE_DIR, check_companions, private_dir, private_file
 
 # Longer than any commit of another run takes; a program that holds the lock longer is
 # one that a user must close.
@@ -71,6 +71,7 @@ def open_ledger(
     """
     private_dir(path.parent, named_by=STATE_DIR)
     private_file(path)
+    check_companions(path)
     try:
         patience_s = _BUSY_S if patience_s is None else patience_s
         return _patiently(lambda slice_s: _opened(path, slice_s), patience_s, waits)
@@ -201,6 +202,7 @@ def _of_this_form(path: Path, patience_s: float) -> sqlite3.Connection | None:
 
 
 def _read_only(path: Path, patience_s: float) -> sqlite3.Connection:
+    check_companions(path)
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro",
         uri=True,
