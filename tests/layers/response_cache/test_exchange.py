@@ -186,6 +186,13 @@ async def test_what_is_there_stays_and_the_policy_is_ones_own(ours: Asked, their
     assert take(theirs, [encode(line)], keeps).taken == 1
 
 
+async def test_what_is_there_but_too_old_gives_way(ours: Asked, theirs: Asked):
+    await theirs.ask((CALLS[0], make_reply("mine, of long ago")))
+    theirs.sql("UPDATE Cache SET expire_time = ?", time.time() - 1)
+    assert take(theirs, lines_of(ours)) == CacheImport(len(CALLS), 0, {})
+    assert await theirs.find(key_of(CALLS[0])) == [make_reply("1.50 €").message]
+
+
 async def test_an_error_in_the_middle_keeps_what_was_taken(theirs: Asked, tmp_path: Path):
     many = Asked(tmp_path / "many")
     await many.ask(*((make_call(f"q{n}", row=n), make_reply()) for n in range(500)))
