@@ -72,6 +72,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self.jumping.seconds
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """From Python 3.12 on there is a limit to it, which would jump ahead of the
+        threads.
+        """
+        await super().shutdown_default_executor()
+
 
 @contextmanager
 def real_io() -> Iterator[None]:
