@@ -4,7 +4,8 @@ of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from claudebatch.storage.journal.records import AttemptIntent
 from claudebatch.storage.journal.roads import set_roads
 from claudebatch.storage.ledger.batch_claims import claim_batch
 from claudebatch.storage.ledger.known_batches import (
+    asked_elsewhere,
     known_batches,
     queued_batches,
     remember_batch,
@@ -69,7 +71,9 @@ async def open_sender(
     parts = batch_parts(
         context, stores, sources, answers, objection=objection, place=place, halt=halt
     )
-    sender = BatchSender(replace(parts, key=_key(context)))
+    sender = BatchSender(
+        replace(parts, key=_key(context), asked_elsewhere=_elsewhere(context, stores))
+    )
     await sender.take_up()
     return sender
 
@@ -130,6 +134,15 @@ def _key(context: SessionContext) -> Callable[[Prompt, bytes], str] | None:
     # Made anew for each row only where those in the index are of other settings.
     otherwise = context.run.folder.meta(IN_BATCHES)
     return Keys(context.dependencies.key_scope).of if otherwise else None
+
+
+def _elsewhere(
+    context: SessionContext, stores: SessionStores
+) -> Callable[[sqlite3.Connection], Mapping[str, int]] | None:
+    if stores.cache is None:
+        return None
+    paths, limit = context.dependencies.paths, wanted_rows(context.options).limit
+    return partial(asked_elsewhere, ledger=paths.ledger, but=context.run.run_id, limit=limit)
 
 
 def _prices(context: SessionContext) -> Money:

@@ -109,3 +109,32 @@ def test_batches_are_found_again_however_the_address_is_written(world: World, ba
     done = world.claudebatch(*BATCH)
     assert (done.code, "W120" in done.err) == (0, False), done.err
     assert len(world.results()) == 30
+
+
+def test_what_another_run_has_in_a_batch_is_said_before_it_is_paid_for_twice(
+    world: World, batches: Any
+) -> None:
+    simulator = batches(ends_after=300)
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    # The same rows with another results file are another run: it has no batch.
+    other = (*RUN[:2], "-o", "other.jsonl", "-m", "haiku", "--batch")
+    done = world.claudebatch(*other, "--collect")
+    assert "W123" in done.err
+    assert "30 rows ask for what is in a batch of " in done.err
+    assert simulator.stats()["batches"]["requests"] == 30
+    run = done.err.partition("batches collect ")[2].partition("`")[0].replace("\n", " ")
+    assert world.claudebatch("batches", "collect", run.split()[-1]).code == 0
+    done = world.claudebatch(*other)
+    assert (done.code, "W123" in done.err) == (0, False), done.err
+    assert len(world.results("other.jsonl")) == 30
+    assert simulator.stats()["batches"]["requests"] == 30
+
+
+def test_rows_that_ask_for_something_else_or_share_nothing_are_no_matter_of_other_batches(
+    world: World, batches: Any
+) -> None:
+    batches(ends_after=300)
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    for more in (("-m", "opus"), ("-m", "haiku", "--no-cache")):
+        done = world.claudebatch(*RUN[:2], "-o", f"{more[1]}.jsonl", *more, "--batch", "--detach")
+        assert (done.code, "W123" in done.err) == (0, False), done.err

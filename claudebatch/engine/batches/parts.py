@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,6 +111,10 @@ class BatchParts:
     key: Callable[[Prompt, bytes], str] | None = None
     """The key of a request as the response cache has it; None: the index has it for
     each row, as it was asked.
+    """
+    asked_elsewhere: Callable[[sqlite3.Connection], Mapping[str, int]] | None = None
+    """How many of the rows ask for what is in a batch of another run, by that run; None
+    where no answers are shared.
     """
 
     def wall_ms(self) -> int:

@@ -137,6 +137,21 @@ class BatchSender:
                 self._tell(row, "in progress" if row.id else "looked for")
             else:
                 await self._leave_alone(row, place)
+        await self._warn_of_others()
+
+    async def _warn_of_others(self) -> None:
+        """Of rows that another run has in a batch the cache knows nothing yet."""
+        if self._parts.asked_elsewhere is None:
+            return
+        for run, rows in (await self._parts.journal.read(self._parts.asked_elsewhere)).items():
+            self._parts.emit(
+                Notice(
+                    "W123",
+                    f"{counted(rows, 'row asks', 'rows ask')} for what is in a batch of {run}: "
+                    f"sent from here as well, it is paid for twice; `claudebatch batches collect "
+                    f"{run}` brings the answers, and the cache gives them to this run",
+                )
+            )
 
     async def _leave_alone(self, row: BatchRow, place: BatchPlace) -> None:
         """*row* is at another address: here it would be looked for in vain."""

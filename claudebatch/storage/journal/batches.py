@@ -64,6 +64,17 @@ class BatchRow:
 _FIELDS = "batch, nonce, state, requests, worst, intent_ms, id, proved, created_ms, expires_ms"
 _OPEN = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE state IN (?, ?) ORDER BY batch"
 
+_KEYS = (
+    "SELECT r.key FROM attempts a JOIN rows r ON r.row = a.row"
+    " WHERE a.batch > 0 AND a.state = ? AND length(r.key) > 0"
+)
+_ASKED_AS_WELL = (
+    "SELECT count(*) FROM rows r WHERE r.live AND r.position < ?"
+    " AND r.key IN (SELECT key FROM temp.keys_elsewhere)"
+    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)"
+    " AND r.row NOT IN (SELECT a.row FROM attempts a WHERE a.batch > 0 AND a.state = ?)"
+)
+
 _WITH_API = (
     "WITH sent AS (SELECT q.row, q.key FROM attempts a JOIN rows q ON q.row = a.row"
     " WHERE a.batch > 0 AND a.state = :in_batch AND q.live)"
@@ -211,6 +222,26 @@ def has_collected(journal: Path, id: str) -> bool:
             return opened.execute(query, (id, BatchState.COLLECTED)).fetchone() is not None
     except sqlite3.Error:
         return False
+
+
+def asked_as_well(journal: sqlite3.Connection, other: Path, end: int) -> int:
+    """How many of the first *end* rows, unanswered and in no batch, ask for what is in
+    a batch of the run whose journal is *other*.
+    """
+    if not other.is_file():
+        return 0
+    in_batch = (AttemptState.IN_BATCH,)
+    journal.execute("CREATE TEMP TABLE keys_elsewhere (key BLOB PRIMARY KEY) WITHOUT ROWID")
+    try:
+        with closing(sqlite3.connect(f"{other.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            keys = opened.execute(_KEYS, in_batch)
+            journal.executemany("INSERT OR IGNORE INTO temp.keys_elsewhere VALUES (?)", keys)
+        return int(journal.execute(_ASKED_AS_WELL, (end, *in_batch)).fetchone()[0])
+    except sqlite3.Error:
+        # A journal of another version is for its own run to judge.
+        return 0
+    finally:
+        journal.execute("DROP TABLE temp.keys_elsewhere")
 
 
 def note_over(

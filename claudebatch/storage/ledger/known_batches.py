@@ -9,7 +9,13 @@ from pathlib import Path
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports.batch_report import BatchLine, KnownState
 from claudebatch.storage.journal.batch_places import BatchPlace, batch_places
-from claudebatch.storage.journal.batches import BatchRow, BatchState, open_batches
+from claudebatch.storage.journal.batches import (
+    BatchRow,
+    BatchState,
+    asked_as_well,
+    open_batches,
+)
+from claudebatch.storage.journal.replacement import JOURNAL
 from claudebatch.storage.ledger.schema import (
     glance_at_ledger,
     open_ledger,
@@ -38,6 +44,10 @@ _KNOWN = "SELECT id FROM batches WHERE run <> ?"
 _QUEUED = (
     "SELECT id, requests FROM batches WHERE run <> ? AND collected = 0 AND ended_ms IS NULL"
     " AND expires_ms > ? AND address = ?"
+)
+_WAITING = (
+    "SELECT DISTINCT r.run, r.folder FROM batches b JOIN runs r ON r.run = b.run"
+    " WHERE b.run <> ? AND b.collected = 0 AND r.folder <> ''"
 )
 _FORGET = "DELETE FROM batches WHERE id IN (?, ?)"
 _DURATIONS = (
@@ -102,6 +112,25 @@ def queued_batches(ledger: Path, *, but: str, now_ms: int, address: str = "") ->
             return dict(connection.execute(_QUEUED, (but, now_ms, address)).fetchall())
     except (sqlite3.Error, StorageError):
         return {}
+
+
+def asked_elsewhere(
+    journal: sqlite3.Connection, ledger: Path, *, but: str, limit: int | None
+) -> dict[str, int]:
+    """How many rows of *journal*, of run *but*, ask for what is in a batch of another
+    run, by that run; empty where no ledger can be read.
+    """
+    try:
+        connection = glance_at_ledger(ledger)
+        if connection is None:
+            return {}
+        with closing(connection):
+            runs = connection.execute(_WAITING, (but,)).fetchall()
+    except (sqlite3.Error, StorageError):
+        return {}
+    end = 2**62 if limit is None else limit
+    found = {run: asked_as_well(journal, Path(folder) / JOURNAL, end) for run, folder in runs}
+    return {run: rows for run, rows in found.items() if rows}
 
 
 def batch_durations(ledger: Path, *, address: str = "", most: int = 200) -> list[tuple[int, float]]:
