@@ -236,7 +236,9 @@ class Api:
     async def _trouble(self, window: Window) -> None:
         if window.does == "429":
             await self._refuse(
-                "This request would exceed your organization's rate limit.", window.retry_after
+                "This request would exceed your organization's rate limit.",
+                window.retry_after,
+                limits=self._say() if self._server.refusals_say else None,
             )
         await asyncio.sleep(_REFUSED_AFTER_S)
         raise (

@@ -59,6 +59,8 @@ class Server(_Part, frozen=True):
         "end", "start", "none", "always full", "always empty", "ten times the limit"
     ] = "end"
     """end, start: of the answer."""
+    refusals_say: bool = False
+    """A 429 that no limit explains has the headers of an answer, too."""
     stale_s: float = 0.0
     streams: Literal["evenly", "late", "not"] = "evenly"
     """How a streamed answer comes. Late: all its text at the end, as through a gateway

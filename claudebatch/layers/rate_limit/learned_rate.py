@@ -33,6 +33,11 @@ class LearnedRate:
         self._counted_since = -inf
         self._let_through = 0
         self._in_vain = 0
+        # Since when all are counted, and how many were let through since then; and the
+        # same of the minute before.
+        self._all_since = inf
+        self._all = 0
+        self._before = (inf, 0)
         self._free_at = -inf
 
     def per_s(self, now: float) -> float:
@@ -49,6 +54,11 @@ class LearnedRate:
     def left(self, now: float) -> None:
         """A request leaves; it is let through unless `refused` says so."""
         self._let_through += 1
+        if now - self._all_since > LARGEST_BUCKET_S:
+            self._before = (self._all_since, self._all)
+            self._all_since, self._all = now, 0
+        self._all_since = min(self._all_since, now)
+        self._all += 1
         rate = self.per_s(now)
         if rate < inf:
             self._free_at = max(self._free_at, now - CLUMP_S) + 1 / rate
@@ -59,6 +69,7 @@ class LearnedRate:
         """
         if sent_at > self._counted_since:
             self._let_through -= 1
+        self._all -= sent_at >= self._all_since
         rate, self._refused_at = self.per_s(now), now
         if rate == inf and alone:
             # By chance, as far as anybody knows.
@@ -79,11 +90,21 @@ class LearnedRate:
             # for another reason.
             self._per_s, self._in_vain = inf, 0
             return
-        self._per_s, self._changed_at = shown * (1 - CATCH_UP_SHARE), now
+        # Else two came by chance, with stops between them.
+        if self._holds(shown, now):
+            self._per_s, self._changed_at = shown * (1 - CATCH_UP_SHARE), now
 
     def forget(self) -> None:
         """The 429s turn out to be those of single rows, which teach nothing."""
         self._per_s = inf
+
+    def _holds(self, per_s: float, now: float) -> bool:
+        """Whether any bucket that refills so slowly can have held all that was let
+        through of late.
+        """
+        since, before = self._before
+        seconds = now - min(since, self._all_since)
+        return self._all + before <= per_s * (seconds + LARGEST_BUCKET_S)
 
     def _count_anew(self, now: float) -> None:
         self._counted_since, self._let_through = now, 0

@@ -84,6 +84,20 @@ def test_a_time_in_which_nothing_was_let_through_shows_no_rate() -> None:
     assert learned.per_s(310.0) == pytest.approx(4.8)
 
 
+@pytest.mark.parametrize(("earlier", "learned"), [(400, True), (1000, False)])
+@pytest.mark.parametrize("ago_s", [10.0, 100.0])
+def test_a_rate_that_no_bucket_fits_to_what_was_let_through_before_is_chance(
+    earlier: int, learned: bool, ago_s: float
+) -> None:
+    rate = LearnedRate()
+    send(rate, earlier, -ago_s, 0.0)
+    rate.refused(-0.1, 0.0, alone=False)
+    send(rate, 30, 0.0, 5.0)
+    rate.left(5.0)
+    rate.refused(5.0, 5.0, alone=False)
+    assert (rate.per_s(5.0) < inf) is learned
+
+
 def test_refusals_far_apart_show_no_rate_between_them() -> None:
     assert taught(600, 301.0).per_s(301.0) == inf
 
