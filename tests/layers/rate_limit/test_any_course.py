@@ -124,7 +124,7 @@ class Course:
         raise AssertionError("it waits for ever")
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(80))
 def test_after_any_course_of_things_a_request_leaves_and_nothing_is_left_behind(seed: int) -> None:
     course = Course(seed)
     course.play(400)
@@ -140,7 +140,7 @@ def test_after_any_course_of_things_a_request_leaves_and_nothing_is_left_behind(
 
 
 def test_many_answers_of_these_courses_are_watched() -> None:
-    courses = [Course(seed) for seed in range(60)]
+    courses = [Course(seed) for seed in range(80)]
     for course in courses:
         course.play(400)
     assert sum(course.watched > 20 for course in courses) > 20
