@@ -145,31 +145,39 @@ def open_journal(path: Path) -> sqlite3.Connection:
     check_companions(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # FULL: a commit that returned survives the power cut. WAL: one fsync a commit.
-        # FILE: a second look at a million rows would otherwise hold them in memory.
-        connection.executescript(
-            f"PRAGMA page_size={_PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-            " PRAGMA temp_store=FILE; PRAGMA cache_size=-8000;"
-        )
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        # One script with its own transaction: a crash in its middle must leave an empty
-        # file, not a journal that lacks a table.
-        if version == 0:
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;")
-        elif version < VERSION:
-            _bring_up_to_date(connection, version)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged name is no text
         raise StorageError(
             "E617",
             f"{path}: the journal cannot be opened: {error}",
             fix="check the disk, or start over with --fresh",
         ) from error
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # FULL: a commit that returned survives the power cut. WAL: one fsync a commit.
+    # FILE: a second look at a million rows would otherwise hold them in memory.
+    connection.executescript(
+        f"PRAGMA page_size={_PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        " PRAGMA temp_store=FILE; PRAGMA cache_size=-8000;"
+    )
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    # One script with its own transaction: a crash in its middle must leave an empty
+    # file, not a journal that lacks a table.
+    if version == 0:
+        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+    elif version < VERSION:
+        _bring_up_to_date(connection, version)
     # Never written by an older program: it would drop columns that it does not know.
     if version > VERSION:
         raise StorageError(
             "E618", f"{path}: this journal is from a newer claudebatch", fix="update claudebatch"
         )
-    return connection
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
