@@ -5,6 +5,7 @@ through the contract of all senders where it is installed.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -190,3 +191,13 @@ def test_the_api_s_variables_are_told_to_other_hosts_only(monkeypatch):
     assert Spread(2).variables() == {}
     assert Spread(2, "auto").variables()["ANTHROPIC_API_KEY"] == "k"
     assert "HTTPS_PROXY" not in Spread(2, "auto").variables()
+
+
+@pytest.mark.parametrize("set_by_user", [None, "7"])
+def test_ray_does_not_end_the_driver_before_it_has_stopped_in_good_order(monkeypatch, set_by_user):
+    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    monkeypatch.setenv(name, set_by_user or "")
+    Spread(2).places(900.0)
+    assert os.environ[name] == (set_by_user or "")
+    Spread(2, "auto").places(900.0)
+    assert os.environ[name] == (set_by_user or "86400")
