@@ -61,9 +61,12 @@ class SharedBeginnings:
         empty: nothing of it can be shared, or kept.
         """
         facts = self._catalog.facts(model)
-        # Surely too short, as most rows are.
-        if size * _MOST_PER_BYTE < facts.min_cacheable_prefix and _all_is_text(params):
-            return b""
+        if size * _MOST_PER_BYTE < facts.min_cacheable_prefix:
+            match params.get("messages"):
+                case [{"content": str()}]:  # surely too short, as most rows are
+                    return b""
+                case messages if _all_is_text(messages):
+                    return b""
         plain = _plain(prompt, model, params)
         # Nearly all other rows: a system prompt, which the row before had as well, and
         # a text.
@@ -182,13 +185,13 @@ def spacing_of(limits: RateLimitSettings) -> Spacing:
     return Spacing(row_s=60 / slowest if slowest else 0.0, together=True)
 
 
-def _all_is_text(params: Mapping[str, Any]) -> bool:
-    """Whether nothing but its bytes decides how long a request is: a file that it
-    names, or an address, may have a thousand pages.
+def _all_is_text(messages: Any) -> bool:
+    """Whether nothing but its bytes decides how long a request with *messages* is: a
+    file that it names, or an address, may have a thousand pages.
     """
     return not any(
         type(block) is dict and block.get("type") != "text"
-        for message in params.get("messages") or ()
+        for message in messages or ()
         if isinstance(message, dict) and type(message.get("content")) is list
         for block in message["content"]
     )
