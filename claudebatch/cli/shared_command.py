@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 app = typer.Typer(
     cls=HelpGroup,
-    help="""Look at the server that hosts share, end what a dead one left there, restore.
+    help="""Look at the server that hosts share, free what a dead host left, or restore it.
 
 Examples:
 

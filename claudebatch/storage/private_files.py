@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 import tempfile
 from contextlib import suppress
@@ -84,13 +85,16 @@ def check_companions(database: Path) -> None:
             facts = path.lstat()
         except OSError:
             continue
-        if stat.S_ISREG(facts.st_mode):
-            if facts.st_uid == os.geteuid() and facts.st_nlink == 1:
-                continue
-            why = "belongs to another user, or is a second name of some file"
-        else:
-            why = "is not a regular file"
-        raise _not_ours(path, why)
+        if not stat.S_ISREG(facts.st_mode):
+            raise _not_ours(path, "is not a regular file")
+        if facts.st_uid != os.geteuid():
+            raise _not_ours(path, "belongs to another user")
+        if facts.st_nlink > 1:
+            # Of a backup by links, say. It may hold what was committed last.
+            own = shlex.quote(f"{path}.own")
+            fix = f"while no run goes on: cp -p {shlex.quote(str(path))} {own}"
+            fix += f" && mv {own} {shlex.quote(str(path))}"
+            raise _not_ours(path, "is a second name of some file", fix)
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -122,8 +126,10 @@ def open_private(path: Path, flags: int) -> int:
     raise _not_ours(path, why)
 
 
-def _not_ours(path: Path, why: str) -> StorageError:
-    return StorageError("E630", f"{path} {why}", fix="remove it, or choose another place")
+def _not_ours(
+    path: Path, why: str, fix: str = "remove it, or choose another place"
+) -> StorageError:
+    return StorageError("E630", f"{path} {why}", fix=fix)
 
 
 def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:

@@ -5,7 +5,9 @@ to nobody unseen.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 
 import pytest
@@ -189,6 +191,37 @@ def test_what_was_planted_beside_a_database_is_not_opened(ran, which, kind, suff
         again = ran.claudebatch(*RUN, "--fresh")
         assert (again.code, len(ran.results())) == (0, 5), again.err
         assert victim.read_text() == "precious\n"
+
+
+def test_the_way_out_of_a_backup_by_links_keeps_what_was_committed(ran):
+    """Of a run that died the last commits are in the log of its journal."""
+    before = ran.results()
+    log = journal(ran).with_name("journal.sqlite-wal")
+    kept = sqlite3.connect(journal(ran))
+    kept.execute("PRAGMA wal_autocheckpoint = 0")
+    kept.execute("INSERT INTO meta VALUES ('mark', '1')")
+    kept.commit()
+    backup = ran.path("backup")
+    os.link(log, backup)
+    saved = backup.read_bytes()
+    shutil.copyfile(journal(ran), ran.path("crashed"))
+    kept.close()
+    # Closing took the log in: it is as the crash left it.
+    shutil.copyfile(ran.path("crashed"), journal(ran))
+    log.unlink(missing_ok=True)
+    backup.write_bytes(saved)
+    os.link(backup, log)
+    refused = ran.claudebatch(*RUN)
+    assert (refused.code, "a second name of some file" in refused.err) == (6, True), refused.err
+    assert ran.claudebatch("runs", "list").code == 0
+    hint = " ".join(refused.err.split("hint: while no run goes on: ")[1].split())
+    subprocess.run(hint, shell=True, check=True, cwd=ran.work)
+    ran.write("in.jsonl", prompts(5))
+    done = ran.claudebatch(*RUN)
+    assert (done.code, len(ran.results())) == (0, 5), done.err
+    assert before.items() <= ran.results().items()
+    assert backup.read_bytes() == saved
+    assert ran.query("SELECT value FROM meta WHERE key = 'mark'") == [("1",)]
 
 
 @pytest.mark.parametrize("kind", ["pipe", "second name", "link"])
