@@ -91,10 +91,12 @@ def check_companions(database: Path) -> None:
             raise _not_ours(path, "belongs to another user")
         if facts.st_nlink > 1:
             # Of a backup by links, say. It may hold what was committed last.
-            own = shlex.quote(f"{path}.own")
-            fix = f"while no run goes on: cp -p {shlex.quote(str(path))} {own}"
-            fix += f" && mv {own} {shlex.quote(str(path))}"
-            raise _not_ours(path, "is a second name of some file", fix)
+            old, own = shlex.quote(str(path)), shlex.quote(f"{path}.own")
+            raise StorageError(
+                "E647",
+                f"{path} is a second name of some file",
+                fix=f"while no run goes on: cp -p {old} {own} && mv {own} {old}",
+            )
 
 
 def open_private(path: Path, flags: int) -> int:
@@ -126,10 +128,8 @@ def open_private(path: Path, flags: int) -> int:
     raise _not_ours(path, why)
 
 
-def _not_ours(
-    path: Path, why: str, fix: str = "remove it, or choose another place"
-) -> StorageError:
-    return StorageError("E630", f"{path} {why}", fix=fix)
+def _not_ours(path: Path, why: str) -> StorageError:
+    return StorageError("E630", f"{path} {why}", fix="remove it, or choose another place")
 
 
 def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
