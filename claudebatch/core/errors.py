@@ -292,7 +292,7 @@ class ApiUnavailable(StopRun):
 
 
 class PoolUnavailable(ApiUnavailable):
-    """One pool is, while others serve: their rows go on."""
+    """One pool lets nobody in while others do: only its own rows stay to be done."""
 
 
 class SpendStopped(StopRun):
